@@ -1,0 +1,1 @@
+"""The subcommands of `almanac`, one module for each family."""

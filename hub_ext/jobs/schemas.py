@@ -1,0 +1,242 @@
+"""What travels over the job service's REST API, as pydantic models.
+
+Times are RFC 3339 with an offset. Optional members are null, never left out.
+Lists are `Page`s: ``next`` is the cursor of the following page, null at the end.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hub_ext.names import TriggerKind
+
+T = TypeVar("T")
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class AttemptState(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class VersionState(StrEnum):
+    DRAFT = "draft"
+    TESTED = "tested"
+    APPROVED = "approved"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class ScheduleIn(Wire):
+    cron: str = Field(examples=["0 6 * * 1-5"])
+    """Five fields, or a form like ``@monthly``."""
+    timezone: str = Field(default="UTC", examples=["Europe/Paris"])
+    """Name of the IANA time zone in which the fields are read."""
+
+
+class ScheduleOut(ScheduleIn):
+    sentence: str
+    """What the schedule means, in words."""
+    next: list[datetime]
+    """The next times, in the schedule's own time zone."""
+
+
+class ParameterOut(Wire):
+    name: str
+    type: str
+    """``int``, ``float``, ``str``, ``bool``, ``list``, ``dict`` or ``json``."""
+    default: Any = None
+    help: str = ""
+
+
+class JobIn(Wire):
+    name: str
+    """Unique in its project; 1 to 100 printable characters."""
+    project: str | None = None
+    """Slug of the owning project; null is the user's own."""
+    bundle: str
+    """sha256 of a bundle that was uploaded before."""
+    description: str = ""
+    notebook_path: str = ""
+    """Where the author has the notebook; shown, never opened."""
+    schedule: ScheduleIn | None = None
+    parameters: dict[str, Any] = {}
+    """Values that differ from the notebook's own defaults."""
+    run_now: bool = False
+    """Also run once, as soon as the test run has succeeded."""
+
+
+class VersionIn(Wire):
+    """A new version of a job; null leaves schedule and parameters as they are."""
+
+    bundle: str
+    reason: str = ""
+    notebook_path: str | None = None
+    schedule: ScheduleIn | None = None
+    parameters: dict[str, Any] | None = None
+    run_now: bool = False
+
+
+class JobChange(Wire):
+    """Changes of a job; members left out stay as they are, ``schedule: null`` removes it."""
+
+    name: str | None = None
+    description: str | None = None
+    schedule: ScheduleIn | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class RunIn(Wire):
+    parameters: dict[str, Any] = {}
+    """Values for this run alone, over the job's."""
+
+
+class VersionOut(Wire):
+    number: int
+    bundle: str
+    state: VersionState
+    created_at: datetime
+    created_by: str
+    reason: str
+    parameters: list[ParameterOut]
+    """The parameters that this version's notebook declares."""
+
+
+class AttemptOut(Wire):
+    n: int
+    state: AttemptState
+    started_at: datetime | None
+    finished_at: datetime | None
+    message: str
+
+
+class Failure(Wire):
+    """Where and why the notebook stopped."""
+
+    cell: int | None
+    """Index of the cell in the notebook, from 0."""
+    ename: str
+    evalue: str
+    traceback: list[str]
+    """Lines as the kernel sent them: with ANSI escapes, and text, not HTML."""
+
+
+class Progress(Wire):
+    cell: int
+    """Code cells finished."""
+    cells: int
+    """Code cells in all."""
+
+
+class FileOut(Wire):
+    name: str
+    """Name below the attempt's results: ``notebook.ipynb``, ``notebook.html``…"""
+    size: int
+    media_type: str
+    url: str
+    """Where it can be had, below the service's own address."""
+
+
+class Trigger(Wire):
+    kind: TriggerKind
+    key: str
+    scheduled_for: datetime | None
+    """The instant of a tick."""
+    by: str
+    """The principal that asked for it: ``user:ana``, ``service:jobs``."""
+
+
+class RunOut(Wire):
+    id: str
+    job_id: str
+    job_name: str
+    project: str
+    version: int
+    trigger: Trigger
+    state: RunState
+    reason: str
+    """Why it was skipped, cancelled or failed; empty otherwise."""
+    test: bool
+    parameters: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: Progress | None
+    failure: Failure | None
+    attempts: list[AttemptOut]
+    files: list[FileOut]
+    url: str
+    """Path of its page, ``/services/jobs/runs/<id>``."""
+
+
+class JobOut(Wire):
+    id: str
+    name: str
+    project: str
+    description: str
+    notebook_path: str
+    created_at: datetime
+    created_by: str
+    paused: bool
+    schedule: ScheduleOut | None
+    parameters: dict[str, Any]
+    active_version: int | None
+    latest_version: VersionOut
+    last_run: RunOut | None
+    next_run: datetime | None
+    """Null where there is no schedule, or the job is paused."""
+    url: str
+    """Path of its page, ``/services/jobs/jobs/<id>``."""
+
+
+class EventOut(Wire):
+    seq: int
+    time: datetime
+    type: str
+    data: dict[str, Any]
+
+
+class BundleOut(Wire):
+    sha256: str
+    size: int
+    created: bool
+    """False where the service had it already."""
+
+
+class ProjectOut(Wire):
+    slug: str
+    title: str
+    roles: list[str]
+    personal: bool
+
+
+class MeOut(Wire):
+    name: str
+    kind: str
+    projects: list[ProjectOut]
+    rights: list[str]
+
+
+class Page(Wire, Generic[T]):
+    items: list[T]
+    next: str | None = None
