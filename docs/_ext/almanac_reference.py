@@ -1,0 +1,169 @@
+"""Generates the reference pages from what they describe, before Sphinx reads them.
+
+A page that is written by hand ages; these cannot: settings come from the
+pydantic models, commands from the typer application, roles from the role
+table and the REST API from the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+GENERATED = Path(__file__).resolve().parents[1] / "reference" / "generated"
+
+
+def settings_page() -> str:
+    from hub_ext.settings import Settings
+
+    schema = Settings.model_json_schema()
+    definitions = schema.get("$defs", {})
+    lines = ["# Settings: almanac.yaml", "", _flow(schema.get("description", "")), ""]
+    lines += [
+        "`almanac validate FILE` checks a file against this page, `almanac validate --schema` prints",
+        "the JSON Schema. A key that is not listed here is a mistake, at any level.",
+        "",
+    ]
+    for name, member in schema["properties"].items():
+        section = _section(member, definitions)
+        lines += [f"## `{name}`", ""]
+        description = member.get("description") or (section or {}).get("description", "")
+        lines += [_flow(description), ""]
+        if section:
+            if member.get("type") == "array":
+                lines += ["A list; each entry has these keys:", ""]
+            lines += _table(section, definitions)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _section(member: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any] | None:
+    reference = member.get("$ref") or member.get("items", {}).get("$ref")
+    for option in member.get("allOf", []):
+        reference = reference or option.get("$ref")
+    return definitions.get(reference.rsplit("/", 1)[-1]) if reference else None
+
+
+def _table(section: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    yield "| key | type | default | what it does |"
+    yield "| --- | --- | --- | --- |"
+    required = section.get("required", [])
+    for key, member in section["properties"].items():
+        default = "required" if key in required else f"`{_shown(member.get('default'))}`"
+        yield f"| `{key}` | {_type(member)} | {default} | {_flow(member.get('description', ''))} |"
+
+
+def _shown(value: Any) -> str:
+    return (
+        {None: "null", True: "true", False: "false"}.get(value, value)
+        if not isinstance(value, (list, dict))
+        else str(value).replace("'", "")
+    )
+
+
+def _type(member: dict[str, Any]) -> str:
+    if "enum" in member:
+        return " or ".join(f"`{value}`" for value in member["enum"])
+    if "anyOf" in member:
+        return " or ".join(dict.fromkeys(_type(option) for option in member["anyOf"]))
+    if member.get("type") == "array":
+        return f"list of {_type(member.get('items', {}))}"
+    return {"object": "mapping", "null": "null"}.get(
+        member.get("type", ""), member.get("type", "text")
+    )
+
+
+def _flow(text: str) -> str:
+    """One paragraph per line, so that it can stand in a table; roles of reST become code."""
+    return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
+
+
+def commands_page() -> str:
+    import typer
+
+    from hub_ext.cli import app
+
+    command = typer.main.get_command(app)
+    lines = ["# Commands: almanac", "", "Every command explains itself with `--help`.", ""]
+    lines += _command(command, "almanac", 2)
+    return "\n".join(lines)
+
+
+def _command(command: Any, name: str, level: int) -> Iterator[str]:
+    for child_name, child in sorted(getattr(command, "commands", {}).items()):
+        full = f"{name} {child_name}"
+        if getattr(child, "commands", None):
+            yield from [f"{'#' * level} `{full}`", "", (child.help or "").strip(), ""]
+            yield from _command(child, full, level + 1)
+            continue
+        usage = " ".join(
+            [full, *(_argument(p) for p in child.params if p.param_type_name == "argument")]
+        )
+        text = (child.help or "").replace("\b", "").replace("\f", "").strip()
+        yield from [f"{'#' * level} `{full}`", "", f"`{usage} [options]`", "", text, ""]
+        rows = [
+            f"| `{', '.join(parameter.opts + parameter.secondary_opts)}` | {_flow(parameter.help or '')} |"
+            for parameter in child.params
+            if parameter.param_type_name == "option" and not getattr(parameter, "hidden", False)
+        ]
+        rows += [
+            f"| `{parameter.name.upper()}` | {_flow(getattr(parameter, 'help', '') or '')} |"
+            for parameter in child.params
+            if parameter.param_type_name == "argument"
+        ]
+        if rows:
+            yield from ["| option | what it does |", "| --- | --- |", *rows, ""]
+
+
+def _argument(parameter: Any) -> str:
+    name = parameter.name.upper()
+    return name if parameter.required else f"[{name}]"
+
+
+def roles_page() -> str:
+    from hub_ext.auth import roles
+
+    return "\n".join(["# Roles and rights", "", roles.markdown(), ""])
+
+
+def api_page() -> str:
+    from hub_ext.jobs.api import openapi
+
+    document = openapi()
+    lines = [
+        "# REST API of the job service",
+        "",
+        f"Under `/services/jobs`. The full OpenAPI document is served at "
+        f"`/services/jobs/api/v1/openapi.json`. {_flow(document['info'].get('description', ''))}",
+        "",
+        "| method | path | what it does |",
+        "| --- | --- | --- |",
+    ]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            text = operation.get("description") or operation.get("summary") or ""
+            lines.append(f"| {method.upper()} | `{path}` | {_flow(text.split('Raises:')[0])} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "roles.md": roles_page,
+    "api.md": api_page,
+}
+
+
+def generate(_app: Any = None) -> None:
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        path, text = GENERATED / name, make()
+        # Left alone when nothing changed, so that Sphinx need not read it again.
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.connect("builder-inited", generate)
+    return {"parallel_read_safe": True}
