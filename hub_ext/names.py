@@ -100,12 +100,11 @@ def roles_from_groups(username: str, groups: Iterable[str]) -> dict[Project, fro
     for group in groups:
         slug, _, role = group.partition(GROUP_ROLE_SEPARATOR)
         try:
-            roles.setdefault(Project.shared(slug), set()).update(
-                {Role.MEMBER, Role(role or Role.MEMBER)}
-            )
+            project, held = Project.shared(slug), Role(role or Role.MEMBER)
         except ValueError:
             continue
-    return {project: frozenset(held) for project, held in roles.items()}
+        roles.setdefault(project, set()).update({Role.MEMBER, held})
+    return {project: frozenset(every) for project, every in roles.items()}
 
 
 class Right(StrEnum):

@@ -21,8 +21,8 @@ def settings_page() -> str:
     definitions = schema.get("$defs", {})
     lines = ["# Settings: almanac.yaml", "", _flow(schema.get("description", "")), ""]
     lines += [
-        "`almanac validate FILE` checks a file against this page, `almanac validate --schema` prints",
-        "the JSON Schema. A key that is not listed here is a mistake, at any level.",
+        "`almanac validate FILE` checks a file against this page, `almanac validate --schema`",
+        "prints the JSON Schema. A key that is not listed here is a mistake, at any level.",
         "",
     ]
     for name, member in schema["properties"].items():
@@ -103,7 +103,8 @@ def _command(command: Any, name: str, level: int) -> Iterator[str]:
         text = (child.help or "").replace("\b", "").replace("\f", "").strip()
         yield from [f"{'#' * level} `{full}`", "", f"`{usage} [options]`", "", text, ""]
         rows = [
-            f"| `{', '.join(parameter.opts + parameter.secondary_opts)}` | {_flow(parameter.help or '')} |"
+            f"| `{', '.join([*parameter.opts, *parameter.secondary_opts])}` "
+            f"| {_flow(parameter.help or '')} |"
             for parameter in child.params
             if parameter.param_type_name == "option" and not getattr(parameter, "hidden", False)
         ]

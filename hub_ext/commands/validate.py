@@ -50,5 +50,6 @@ def validate(
     }
     typer.echo(
         f"{path} is valid: {len(loaded.projects)} project(s), {len(people)} member(s); "
-        f"listens on {loaded.server.address}:{loaded.server.port}, sign-in by {loaded.authentication.method}"
+        f"listens on {loaded.server.address}:{loaded.server.port}, "
+        f"sign-in by {loaded.authentication.method}"
     )
