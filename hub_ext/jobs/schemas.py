@@ -197,7 +197,10 @@ class JobOut(Wire):
     notebook_path: str
     created_at: datetime
     created_by: str
+    """The principal that registered it, ``user:ana``."""
     paused: bool
+    archived: bool
+    """True once it was deleted: it runs no more, its history is kept."""
     schedule: ScheduleOut | None
     parameters: dict[str, Any]
     active_version: int | None
@@ -221,6 +224,20 @@ class BundleOut(Wire):
     size: int
     created: bool
     """False where the service had it already."""
+
+
+class TokenIn(Wire):
+    token: str
+    """A run token."""
+
+
+class TokenOut(Wire):
+    """What a run token stands for; all null where it is not, or no longer, valid."""
+
+    active: bool
+    run: str | None = None
+    job: str | None = None
+    project: str | None = None
 
 
 class ProjectOut(Wire):
