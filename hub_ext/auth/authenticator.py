@@ -34,7 +34,7 @@ def groups_of(username: str, settings: Settings) -> list[str]:
     return sorted(groups)
 
 
-class AlmanacAuthenticator(Authenticator):
+class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub has no types
     """Everyone in the users file may come in; almanac.yaml says with which groups.
 
     JupyterHub's own administrators are not used, since they may open
@@ -81,7 +81,7 @@ class AlmanacAuthenticator(Authenticator):
         file, and with them their tokens: the name may be given to somebody else.""",
     )
 
-    @default("auth_refresh_age")
+    @default("auth_refresh_age")  # type: ignore[untyped-decorator]
     def _default_auth_refresh_age(self) -> int:
         return self._watched.current().authentication.refresh_seconds
 

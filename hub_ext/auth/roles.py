@@ -113,7 +113,7 @@ ROLES: tuple[HubRole, ...] = (
     ),
     HubRole(
         name="almanac-operator-service",
-        description="The `almanac` command on the hub's own machine: as operators, and removes users.",
+        description="The `almanac` command on the hub's own machine: as operators; removes users.",
         scopes=(*OPERATOR_SCOPES, "delete:users"),
         holders=f"the service `{OPERATOR_SERVICE}`",
         services=(OPERATOR_SERVICE,),

@@ -25,7 +25,7 @@ class WatchedSettings:
         SettingsError: the file is wrong to begin with.
     """
 
-    def __init__(self, path: Path | str | None, log: logging.Logger | logging.LoggerAdapter):
+    def __init__(self, path: Path | str | None, log: logging.Logger):
         self.path = Path(path) if path else None
         self.log = log
         self._seen = self._signature()
