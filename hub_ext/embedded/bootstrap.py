@@ -80,13 +80,29 @@ class Setup:
         )
         proxy = ROOT / "hub_ext" / "embedded" / "proxy"
         self.step("proxy", [proxy / "package-lock.json"], lambda: self.install_proxy(proxy))
-        self.step("JupyterLab extension", self.frontend_sources(), self.build_extension)
+        self.step(
+            "JupyterLab extension",
+            self.frontend_sources(),
+            self.build_extension,
+            target=ROOT / "lab_extension" / "labextension" / "package.json",
+        )
 
-    def step(self, name: str, sources: Iterable[Path | str], make: Callable[[], None]) -> None:
-        """Do ``make`` unless its stamp says that it was done from the same sources."""
+    def step(
+        self,
+        name: str,
+        sources: Iterable[Path | str],
+        make: Callable[[], None],
+        *,
+        target: Path | None = None,
+    ) -> None:
+        """Do ``make`` unless its stamp says that it was done from the same sources.
+
+        A ``target`` lies outside the virtual environment, where it may have
+        been removed since; while it is missing the step is done.
+        """
         stamp = self.share / "stamps" / name.replace(" ", "-").replace("'", "").lower()
         wanted = digest(*sources)
-        if stamp.exists() and stamp.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() == wanted and (not target or target.exists()):
             return
         print(f"setup: {name} …", end="", flush=True)
         began = time.monotonic()
@@ -203,15 +219,13 @@ class Setup:
     def frontend_sources(self) -> list[Path | str]:
         frontend = ROOT / "lab_extension" / "frontend"
         skipped = {"node_modules", "lib", ".yarn", "test"}
-        files = [
+        return [
             path
             for path in sorted(frontend.rglob("*"))
             if path.is_file()
             and not skipped & set(path.relative_to(frontend).parts)
             and not path.name.endswith(".tsbuildinfo")
         ]
-        built = ROOT / "lab_extension" / "labextension" / "package.json"
-        return [*files, "built" if built.exists() else f"missing {time.time()}"]
 
     def build_extension(self) -> None:
         frontend = ROOT / "lab_extension" / "frontend"

@@ -32,6 +32,14 @@ def test_a_step_is_done_again_when_a_source_changes(setup: Setup, tmp_path: Path
     assert done == ["made", "made"]
 
 
+def test_a_step_is_done_again_when_what_it_made_is_gone(setup: Setup, tmp_path: Path) -> None:
+    target = tmp_path / "built"
+    for _ in range(2):
+        setup.step("extension", ["x"], target.touch, target=target)
+        assert target.exists()
+        target.unlink()
+
+
 def test_a_step_that_failed_is_tried_again(setup: Setup) -> None:
     def fail() -> None:
         raise Failed("no")
