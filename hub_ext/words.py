@@ -148,8 +148,8 @@ def cause(trigger: Trigger) -> str:
 
 
 def schedule(job: JobOut) -> str:
-    """A job's schedule in a sentence; ``By hand`` where there is none."""
-    return job.schedule.sentence if job.schedule else "By hand"
+    """A job's schedule in a sentence."""
+    return job.schedule.sentence if job.schedule else "When someone asks for it"
 
 
 def progress(run: RunOut) -> str:
