@@ -1,0 +1,1 @@
+"""Alembic migrations of the job database, from its first form on."""
