@@ -1,0 +1,1 @@
+"""Where files, bundles and results lie: the object store and who may touch what in it."""

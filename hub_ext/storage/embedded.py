@@ -1,0 +1,435 @@
+"""The embedded object store: SeaweedFS as one process on loopback.
+
+`weed mini` runs master, volume server, filer, S3 gateway and admin server in
+one process, and each of them listens. Only the S3 port is meant for anyone
+else, so every other door is shut by the keys and certificates that are made
+here (tried against 4.48, and held by tests/storage/test_embedded.py):
+
+- HTTP of the volume server and the filer: every request needs a signed token;
+- HTTP of the master and the admin server, which know no tokens (a master hands
+  tokens out to whoever asks): TLS that demands our own client certificate;
+- gRPC of all of them, on ports and on the sockets that `weed` puts into /tmp:
+  mutual TLS with the same certificate;
+- WebDAV, Iceberg, Lance, the admin pages, the IAM API and the telemetry that
+  is on by default: off.
+
+`weed server`, which would run without the admin server, is no alternative: it
+starts volume server and filer in a race, and where the filer wins it does not
+stop on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import random
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hub_ext.errors import Conflict, Unavailable
+from hub_ext.state import StateFolder
+from hub_ext.storage import signing
+
+ACCESS_KEY = "store-admin-access-key"
+SECRET_KEY = "store-admin-secret-key"  # noqa: S105 - its name
+SIGNING_KEY = "store-signing-key"
+"""Names of the secrets in the state folder."""
+
+ADMIN = "almanac"
+"""Name of the store's one identity: the platform itself."""
+ACCOUNT = "000000000000"
+PROJECT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/project"
+"""The role whose sessions people and runs get; see `hub_ext.storage.credentials`."""
+
+LONGEST_SESSION_HOURS = 12
+
+_WORKER_OFFSET = 10_000
+"""The maintenance worker looks for the admin server's gRPC at its HTTP port plus this."""
+_PORTS = range(12_000, 22_000)
+"""Where ports are taken from: below the range in which systems open connections
+of their own, so that nobody is given ours between the choice and the start."""
+
+
+@dataclass(frozen=True)
+class StorePorts:
+    """One free port for each thing of the store that listens.
+
+    ``s3`` is the one that others talk to. The admin server's gRPC is at
+    ``admin`` plus 10000.
+    """
+
+    s3: int
+    s3_grpc: int
+    master: int
+    master_grpc: int
+    volume: int
+    volume_grpc: int
+    filer: int
+    filer_grpc: int
+    admin: int
+
+    @property
+    def admin_grpc(self) -> int:
+        return self.admin + _WORKER_OFFSET
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        return (*asdict(self).values(), self.admin_grpc)
+
+    @classmethod
+    def free(cls) -> StorePorts:
+        """Ports that are free on loopback now.
+
+        Raises:
+            Unavailable: there are not enough.
+        """
+        with contextlib.ExitStack() as held:
+            others = [_hold(held) for _ in range(8)]
+            return cls(*others, _hold(held, 0, _WORKER_OFFSET))
+
+
+def _hold(held: contextlib.ExitStack, *offsets: int) -> int:
+    """A port that is free, and so is each at one of ``offsets`` above it; held by sockets."""
+    for port in random.sample(_PORTS, 500):
+        with contextlib.ExitStack() as trial:
+            try:
+                for offset in offsets or (0,):
+                    trial.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            except OSError:
+                continue
+            held.enter_context(trial.pop_all())
+            return port
+    raise Unavailable("There are not enough free ports on 127.0.0.1 for the object store.")
+
+
+@dataclass(frozen=True)
+class StoreProcess:
+    """How to run the store; plain data for a supervisor. Holds no secret.
+
+    Attributes:
+        argv: the command; names files of secrets, never a secret.
+        env: its whole environment; nothing is to be added.
+        cwd: where it has to be started.
+        endpoint: address of its S3 API.
+        health_url: answers 200 to GET once the S3 API is up, about 0.8 s after
+            the start.
+        leftovers: files outside the state folder which it removes when it is
+            stopped (SIGTERM, about 2 s) and leaves when it is killed.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    endpoint: str
+    health_url: str
+    ports: StorePorts
+    leftovers: tuple[Path, ...]
+
+    def clean(self) -> None:
+        """Remove what a killed store left behind."""
+        for path in self.leftovers:
+            path.unlink(missing_ok=True)
+
+
+def configuration(state: StateFolder) -> Path:
+    """The folder of the files that the store reads at its start."""
+    return state.runtime / "store"
+
+
+def store_process(state: StateFolder, ports: StorePorts, weed: Path) -> StoreProcess:
+    """The command that runs the store of ``state`` on ``ports``; call `prepare` before it.
+
+    Args:
+        weed: the SeaweedFS binary.
+    """
+    folder = configuration(state)
+    flags = {
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "dir": state.store,
+        "s3.port": ports.s3,
+        "s3.port.grpc": ports.s3_grpc,
+        "master.port": ports.master,
+        "master.port.grpc": ports.master_grpc,
+        "volume.port": ports.volume,
+        "volume.port.grpc": ports.volume_grpc,
+        "filer.port": ports.filer,
+        "filer.port.grpc": ports.filer_grpc,
+        "admin.port": ports.admin,
+        "admin.port.grpc": ports.admin_grpc,
+        "s3.config": folder / IDENTITIES,
+        "s3.iam.config": folder / ROLES,
+        # Relative to the working folder: a path to a socket is 107 bytes at most.
+        "s3.localSocket": "s3.sock",
+        "filer.localSocket": "filer.sock",
+        # Off: what nobody asked for.
+        "admin.ui": "false",
+        "filer.exposeDirectoryData": "false",
+        "master.telemetry": "false",
+        "s3.autoCreateBucket": "false",
+        "s3.iam": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "webdav": "false",
+    }
+    endpoint = f"http://127.0.0.1:{ports.s3}"
+    return StoreProcess(
+        argv=(
+            str(weed),
+            "-logtostderr",
+            f"-config_dir={folder}",
+            "mini",
+            *(f"-{name}={value}" for name, value in flags.items()),
+        ),
+        # Its own HOME, and nothing of ours: it reads ~/.seaweedfs, WEED_* and AWS_*.
+        env={"HOME": str(folder), "PATH": os.defpath, "LANG": "C.UTF-8"},
+        cwd=folder,
+        endpoint=endpoint,
+        health_url=f"{endpoint}/healthz",
+        ports=ports,
+        leftovers=tuple(
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - its choice, not ours
+            for part, port in (
+                ("master", ports.master_grpc),
+                ("volume", ports.volume_grpc),
+                ("filer", ports.filer_grpc),
+                ("s3", ports.s3_grpc),
+                ("admin", ports.admin_grpc),
+            )
+        ),
+    )
+
+
+SECURITY = "security.toml"
+IDENTITIES = "identities.json"
+ROLES = "roles.json"
+_CERTIFICATE = "certificate.pem"
+
+
+def prepare(state: StateFolder) -> None:
+    """Write the files that the store reads at its start: keys, roles, certificate.
+
+    All of them follow from the state folder's secrets but the certificate,
+    which lives as long as the process. Mode 0600.
+    """
+    folder = configuration(state)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signing_key = state.secret(SIGNING_KEY)
+    for name, content in (
+        (_CERTIFICATE, certificate()),
+        (SECURITY, security(signing_key, folder / _CERTIFICATE)),
+        (IDENTITIES, identities(state.secret(ACCESS_KEY), state.secret(SECRET_KEY))),
+        (ROLES, roles(signing_key)),
+    ):
+        _write(folder / name, content)
+
+
+def security(signing_key: str, certificate: Path) -> str:
+    """``security.toml``: signed tokens for HTTP, our certificate for the rest."""
+    lines = []
+    for table in ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read"):
+        lines += [f"[{table}]", f'key = "{_derived(signing_key, table).hex()}"']
+    lines += ["[access]", "ui = false", "[filer.expose_directory_metadata]", "enabled = false"]
+    # The admin server refuses nobody without a password, TLS or not.
+    lines += [
+        "[admin]",
+        f'user = "{ADMIN}"',
+        f'password = "{_derived(signing_key, "admin").hex()}"',
+    ]
+    path = json.dumps(str(certificate))
+    lines += ["[grpc]", f"ca = {path}"]
+    for part in ("master", "volume", "filer", "s3", "admin", "worker", "client"):
+        lines += [f"[grpc.{part}]", f"cert = {path}", f"key = {path}"]
+    for part in ("master", "admin"):
+        lines += [f"[https.{part}]", f"cert = {path}", f"key = {path}", f"ca = {path}"]
+    return "\n".join(lines) + "\n"
+
+
+def identities(access_key: str, secret_key: str) -> str:
+    """The one key with which the platform itself reaches the store."""
+    return json.dumps(
+        {
+            "identities": [
+                {
+                    "name": ADMIN,
+                    "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
+                    "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+                }
+            ]
+        }
+    )
+
+
+def roles(signing_key: str) -> str:
+    """Whose sessions may do what. A session's own policy narrows its role's."""
+    return json.dumps(
+        {
+            "sts": {
+                "tokenDuration": "1h",
+                "maxSessionLength": f"{LONGEST_SESSION_HOURS}h",
+                "issuer": ADMIN,
+                # Kept with the secrets, so that sessions outlive a restart.
+                "signingKey": base64.b64encode(_derived(signing_key, "sts")).decode(),
+            },
+            "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+            "policies": [
+                {
+                    "name": "objects",
+                    "document": {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {
+                                "Effect": "Allow",
+                                "Action": list(OBJECT_ACTIONS),
+                                "Resource": ["arn:aws:s3:::*/*"],
+                            },
+                            {
+                                "Effect": "Allow",
+                                "Action": list(BUCKET_ACTIONS),
+                                "Resource": ["arn:aws:s3:::*"],
+                            },
+                        ],
+                    },
+                }
+            ],
+            "roles": [
+                {
+                    "roleName": PROJECT_ROLE.rpartition("/")[2],
+                    "roleArn": PROJECT_ROLE,
+                    "attachedPolicies": ["objects"],
+                    "trustPolicy": {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {
+                                "Effect": "Allow",
+                                "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{ADMIN}"},
+                                "Action": ["sts:AssumeRole"],
+                            }
+                        ],
+                    },
+                }
+            ],
+        }
+    )
+
+
+READ_ACTIONS = ("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging")
+WRITE_ACTIONS = (
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObjectTagging",
+)
+OBJECT_ACTIONS = (*READ_ACTIONS, *WRITE_ACTIONS)
+BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation")
+
+
+def _derived(key: str, purpose: str) -> bytes:
+    return hmac.digest(bytes.fromhex(key), purpose.encode(), hashlib.sha256)
+
+
+def certificate() -> str:
+    """A new key and its self-signed certificate (PEM), good for both ends of mutual TLS."""
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "almanac object store")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365 * 30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return (private + signed.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def _write(path: Path, content: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+    Path(name).replace(path)
+
+
+def ensure_bucket(
+    endpoint: str,
+    bucket: str,
+    region: str,
+    access_key: str,
+    secret_key: str,
+    *,
+    wait_seconds: float = 10,
+) -> bool:
+    """Make the bucket where it is missing and switch versions on; harmless again.
+
+    Waits for a store that is just starting: its S3 API answers before it takes
+    writes.
+
+    Returns:
+        Whether the bucket keeps versions; False where the store has none.
+
+    Raises:
+        Unavailable: the store did not answer in ``wait_seconds``.
+        Forbidden, Conflict: it refuses the key, or to make the bucket.
+    """
+
+    def send(method: str, path: str, body: bytes = b"") -> int:
+        return signing.send(
+            method,
+            f"{endpoint}/{path}",
+            body,
+            access_key=access_key,
+            secret_key=secret_key,
+            region=region,
+        ).status_code
+
+    versions = (
+        b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        b"<Status>Enabled</Status></VersioningConfiguration>"
+    )
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            if send("HEAD", bucket) != 200:
+                made = send("PUT", bucket)
+                if made not in (200, 409):
+                    raise Conflict(
+                        f"The object store at {endpoint} does not make the bucket {bucket} ({made}).",
+                        mend="Is the name taken by another account?",
+                    )
+            return send("PUT", f"{bucket}?versioning=", versions) == 200
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
