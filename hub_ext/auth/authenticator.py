@@ -91,7 +91,6 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
         # What decides how people sign in holds until the hub is started again.
         self.method = self._watched.current().authentication.method
         self.users = UsersFile(self.users_file)
-        self._last_good: frozenset[str] = frozenset()
         self._own_refresh_age = any(
             "auth_refresh_age" in self.config[section]
             for section in self.section_names()
@@ -192,8 +191,8 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
         if self.method == "demo":
             return True
         try:
-            self._last_good = frozenset(self.users.names())
+            return name in self.users
         except UsersFileError as error:
             # Damaged while the hub runs: those who were users stay users.
             self.log.error("%s", error)
-        return name in self._last_good
+            return name in self.users.last_good

@@ -146,6 +146,11 @@ class UsersFile:
         """
         return dict(self._load())
 
+    @property
+    def last_good(self) -> frozenset[str]:
+        """The users when the file was last read and sound; nobody before that."""
+        return frozenset(self._entries)
+
     def add(self, name: str, password: str | None = None) -> str:
         """Make a user; returns the password, made up if None is given.
 

@@ -16,6 +16,7 @@ from hub_ext.names import Right
 
 JOBS_SERVICE = "jobs"
 OPERATOR_SERVICE = "operator"
+OPERATOR_TOKEN = "operator-api-token"  # noqa: S105  # name of the secret, not its value
 
 OPERATORS_GROUP = "almanac:operators"
 """The hub group of those who operate the hub (``authentication.admins``).

@@ -37,7 +37,7 @@ BY_NAME_AND_ADDRESS = Rule(free=3, first=1, longest=10)
 # Many people may sit behind one address of an institute.
 BY_ADDRESS = Rule(free=30, first=0.25, longest=2)
 
-LONGEST_WAIT = 20.0
+LONGEST_WAIT = 10.0
 """Who would have to wait longer (seconds) is turned away at once instead."""
 FORGOTTEN_AFTER = 900.0
 """Seconds after which failures no longer count."""
