@@ -21,7 +21,7 @@ def page(lines: Iterable[bytes], *, after: int, limit: int) -> Page[EventOut]:
     found: list[EventOut] = []
     size = 0
     for line in lines:
-        event = _event(line)
+        event = parse(line)
         if event is None or event.seq <= after:
             continue
         if len(found) == limit or (found and size + len(line) > PAGE_BYTES):
@@ -44,7 +44,7 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
             rest, dropping = b"", True
 
 
-def _event(line: bytes) -> EventOut | None:
+def parse(line: bytes) -> EventOut | None:
     try:
         return EventOut.model_validate_json(line) if line.strip() else None
     except ValidationError:

@@ -380,6 +380,16 @@ class Execution:
             )
         audit.told("attempt.lost", run=run_id, attempt=n, message=message)
 
+    def expire(self, run_id: str) -> None:
+        """Have a run stopped that takes too long; it will count as failed."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id, runs.c.cancel_requested_by.is_(None))
+                .values(cancel_requested_by=str(SERVICE))
+            )
+        audit.told("run.expired", run=run_id)
+
     # -- ends
 
     def drop(self, run_id: str, state: RunState, reason: str) -> None:
@@ -571,7 +581,7 @@ def run_environment(run: AnyRow, options: Options) -> dict[str, str]:
     return environment
 
 
-def _wanted(row: AnyRow, testing: set[tuple[str, int]]) -> Wanted:
+def _wanted(row: Any, testing: set[tuple[str, int]]) -> Wanted:
     attempt = None
     if row.n is not None:
         attempt = WantedAttempt(

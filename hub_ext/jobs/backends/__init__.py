@@ -1,0 +1,1 @@
+"""Where attempts execute: one contract, one module for each place."""
