@@ -270,7 +270,16 @@ class JobsClient:
         return self._write(f"/runs/{_part(run_id)}/cancel", RunOut)
 
     def events(self, run_id: str, *, after: int = 0) -> Iterator[EventOut]:
-        return self._pages(f"/runs/{_part(run_id)}/events", EventOut, {"after": str(after)})
+        """The events of a run with ``seq > after``, page after page."""
+        while True:
+            path = f"/runs/{_part(run_id)}/events"
+            page = self._request("GET", path, params={"after": str(after)}).json()
+            for item in page["items"]:
+                event = _parse(EventOut, item)
+                after = max(after, event.seq)
+                yield event
+            if not page.get("next") or not page["items"]:
+                return
 
     def log(self, run_id: str) -> str:
         return self._request("GET", f"/runs/{_part(run_id)}/log").text

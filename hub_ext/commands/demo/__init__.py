@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hub_ext.commands.demo.walk import Report, Step
+    from rich.console import Console
+
+    from hub_ext.commands.demo.report import Report, Step
 
 LIMIT_SECONDS = 300.0
 LOG_TAIL_LINES = 25
@@ -52,7 +54,7 @@ def demo(
         report = walk(
             limit_seconds=LIMIT_SECONDS,
             keep=keep,
-            doing=lambda text: status.update(text),
+            doing=status.update,
             done=done,
         )
     if as_json:
@@ -86,12 +88,11 @@ def _print_report(report: Report) -> None:
         console.print(f"Kept: {report.kept}", soft_wrap=True)
 
 
-def _print_failure(console: object, report: Report) -> None:
-    from rich.console import Console
+def _print_failure(console: Console, report: Report) -> None:
     from rich.text import Text
 
-    assert isinstance(console, Console) and report.failure is not None
     failure = report.failure
+    assert failure is not None
     console.print(Text(f"almanac demo: {failure.step} failed: {failure.message}"), soft_wrap=True)
     if failure.mend:
         console.print(Text(f"  {failure.mend}"), soft_wrap=True)
@@ -100,4 +101,4 @@ def _print_failure(console: object, report: Report) -> None:
         for line in lines[-LOG_TAIL_LINES:]:
             console.print(Text(f"  {line}"), soft_wrap=True)
     if report.kept:
-        console.print(f"Kept: {report.kept}", soft_wrap=True)
+        console.print(Text(f"Kept: {report.kept}"), soft_wrap=True)
