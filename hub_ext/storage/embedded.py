@@ -27,11 +27,12 @@ import hmac
 import json
 import os
 import random
+import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +52,11 @@ PROJECT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/project"
 """The role whose sessions people and runs get; see `hub_ext.storage.credentials`."""
 
 LONGEST_SESSION_HOURS = 12
+
+STOP_SECONDS = 4
+"""How long to wait after SIGTERM before SIGKILL. It stops in about 2 s, or, where a
+connection between its own parts is left half open, not for half a minute; by then
+everything but that connection is closed, so that killing it loses nothing."""
 
 _WORKER_OFFSET = 10_000
 """The maintenance worker looks for the admin server's gRPC at its HTTP port plus this."""
@@ -93,8 +99,24 @@ class StorePorts:
             Unavailable: there are not enough.
         """
         with contextlib.ExitStack() as held:
-            others = [_hold(held) for _ in range(8)]
-            return cls(*others, _hold(held, 0, _WORKER_OFFSET))
+            names = [field.name for field in fields(cls) if field.name != "admin"]
+            return cls(
+                **{name: _hold(held) for name in names}, admin=_hold(held, 0, _WORKER_OFFSET)
+            )
+
+    @classmethod
+    def of(cls, state: StateFolder) -> StorePorts:
+        """The ports that this state's store had last, if they are free; else others.
+
+        They are kept because people's notebooks remember the endpoint.
+        """
+        path = configuration(state) / PORTS
+        with contextlib.suppress(OSError, ValueError, TypeError), contextlib.ExitStack() as held:
+            last = cls(**json.loads(path.read_text()))
+            for port in last.all:
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return last
+        return cls.free()
 
 
 def _hold(held: contextlib.ExitStack, *offsets: int) -> int:
@@ -123,7 +145,7 @@ class StoreProcess:
         health_url: answers 200 to GET once the S3 API is up, about 0.8 s after
             the start.
         leftovers: files outside the state folder which it removes when it is
-            stopped (SIGTERM, about 2 s) and leaves when it is killed.
+            stopped and leaves when it is killed.
     """
 
     argv: tuple[str, ...]
@@ -212,13 +234,14 @@ def store_process(state: StateFolder, ports: StorePorts, weed: Path) -> StorePro
 SECURITY = "security.toml"
 IDENTITIES = "identities.json"
 ROLES = "roles.json"
+PORTS = "ports.json"
 _CERTIFICATE = "certificate.pem"
 
 
-def prepare(state: StateFolder) -> None:
+def prepare(state: StateFolder, ports: StorePorts) -> None:
     """Write the files that the store reads at its start: keys, roles, certificate.
 
-    All of them follow from the state folder's secrets but the certificate,
+    Call it before each start, with the store stopped. All of them follow from the state folder's secrets but the certificate,
     which lives as long as the process. Mode 0600.
     """
     folder = configuration(state)
@@ -230,8 +253,13 @@ def prepare(state: StateFolder) -> None:
         (SECURITY, security(signing_key, folder / _CERTIFICATE)),
         (IDENTITIES, identities(state.secret(ACCESS_KEY), state.secret(SECRET_KEY))),
         (ROLES, roles(signing_key)),
+        (PORTS, json.dumps(asdict(ports))),
     ):
         _write(folder / name, content)
+    # The master keeps its election log per port; of a single master it is worth nothing.
+    for log in state.store.glob("m[0-9]*"):
+        if log.name != f"m{ports.master}":
+            shutil.rmtree(log)
 
 
 def security(signing_key: str, certificate: Path) -> str:
@@ -425,7 +453,7 @@ def ensure_bucket(
                 made = send("PUT", bucket)
                 if made not in (200, 409):
                     raise Conflict(
-                        f"The object store at {endpoint} does not make the bucket {bucket} ({made}).",
+                        f"The object store at {endpoint} refuses to make {bucket} ({made}).",
                         mend="Is the name taken by another account?",
                     )
             return send("PUT", f"{bucket}?versioning=", versions) == 200

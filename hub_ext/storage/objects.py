@@ -101,7 +101,7 @@ class ObjectStore:
                 "timeout": REQUEST_TIMEOUT,
             },
             retry_config={
-                "max_retries": 6,
+                "max_retries": 10,
                 "retry_timeout": RETRY_FOR,
                 "backoff": {
                     "init_backoff": timedelta(milliseconds=100),
