@@ -7,10 +7,14 @@ is the hub, not the system, that keeps users apart.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
-from dataclasses import dataclass
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from hub_ext.errors import PublicError
 
 DEFAULT = "almanac"
 
@@ -107,3 +111,65 @@ class StateFolder:
                 with os.fdopen(descriptor, "w") as file:
                     file.write(secrets.token_hex(32))
         return path.read_text().strip()
+
+
+class NotRunning(PublicError):
+    """Nothing runs on the state folder, as far as its files say."""
+
+    code, status = "not-running", 503
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the parts of the running tree are; ``run/endpoints.json``, mode 0600.
+
+    Written by ``almanac up`` before it starts the first part, removed when
+    all has ended.
+
+    Attributes:
+        public_url: where people reach Almanac; no slash at the end.
+        hub_api_url: the hub's REST API, not through the proxy.
+        proxy_api_url: where the proxy is told its routes.
+        jobs_url: where the job service listens; its path comes after it.
+        store_url: the S3 endpoint.
+        pid: the process of ``almanac up``.
+    """
+
+    public_url: str
+    hub_api_url: str
+    proxy_api_url: str
+    jobs_url: str
+    store_url: str
+    pid: int
+
+    @staticmethod
+    def path(state: StateFolder) -> Path:
+        return state.runtime / "endpoints.json"
+
+    @classmethod
+    def load(cls, state: StateFolder) -> Endpoints:
+        """What is written there.
+
+        Raises:
+            NotRunning: nothing, or nothing of use.
+        """
+        try:
+            return cls(**json.loads(cls.path(state).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise NotRunning(
+                f"Almanac is not running on {state.root}.",
+                mend="Start it with `almanac up`, or name its folder with `--state DIR` or "
+                "`$ALMANAC_STATE`.",
+            ) from None
+
+    def save(self, state: StateFolder) -> None:
+        """Write it, so that a reader sees all of it or what was there before."""
+        state.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=state.runtime, prefix=".endpoints-")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=1)
+        Path(name).replace(self.path(state))
+
+    @classmethod
+    def remove(cls, state: StateFolder) -> None:
+        cls.path(state).unlink(missing_ok=True)

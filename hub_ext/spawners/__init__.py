@@ -1,0 +1,1 @@
+"""Spawners: thin subclasses of JupyterHub's own and of KubeSpawner."""
