@@ -226,6 +226,10 @@ class BundleOut(Wire):
     """False where the service had it already."""
 
 
+class HealthOut(Wire):
+    status: str
+
+
 class TokenIn(Wire):
     token: str
     """A run token."""

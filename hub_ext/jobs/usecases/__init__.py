@@ -5,6 +5,8 @@ in every method. `Execution` holds what the service itself does to keep runs
 going; only `hub_ext.jobs.reconcile` calls it.
 """
 
+from hub_ext.jobs.usecases.execution import Execution
 from hub_ext.jobs.usecases.jobs import Jobs, RunFile
+from hub_ext.jobs.usecases.ports import Options
 
-__all__ = ["Jobs", "RunFile"]
+__all__ = ["Execution", "Jobs", "Options", "RunFile"]
