@@ -17,9 +17,9 @@ from markupsafe import Markup, escape
 
 # CSI (colours, cursor), OSC up to its end (titles, hyperlinks), other two-byte
 # escapes, and any other control character but newline and tab. The parts of a
-# CSI are possessive-like by their disjoint classes: the time is linear.
+# CSI are of disjoint characters, so that the time is linear.
 _SEQUENCE = re.compile(
-    r"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])"
+    r"\x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])?"
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
     r"|\x1b[ -/]*[0-~]?"
     r"|\x9b[0-?]*[ -/]*[@-~]?"
@@ -184,8 +184,10 @@ def _extended(queue: Iterator[int]) -> int | None:
     """The colour of ``38;5;n`` or ``38;2;r;g;b``, rounded to one of sixteen."""
     mode = next(queue, None)
     if mode == 5:
-        index = next(queue, 0)
-        return index if 0 <= index < 16 else _nearest(_of_256(index))
+        index = next(queue, None)
+        if index is None:
+            return None
+        return index if index < 16 else _nearest(_of_256(index))
     if mode == 2:
         red, green, blue = (next(queue, 0) for _ in range(3))
         return _nearest((red, green, blue))

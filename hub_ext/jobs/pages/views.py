@@ -531,7 +531,8 @@ def run_page(
         version=run.version,
         state=badge(run.state),
         headline=headline(run, now),
-        reason=reason(run),
+        # Where a cell failed, the headline and the traceback say it already.
+        reason="" if run.failure and run.failure.cell is not None else reason(run),
         mend=mend(run),
         cause=words.cause(run.trigger),
         test=run.test,
@@ -605,18 +606,21 @@ def headline(run: RunOut, now: datetime) -> str:
     }[run.state]
 
 
+_REASONS = {
+    "not active": "No version had passed its test at that time.",
+    "missed": "Almanac did not run at that time.",
+}
+
+
 def reason(run: RunOut) -> str:
     """Why it was skipped, cancelled or failed, on one line of plain text."""
-    return ansi.to_text(run.reason).strip()
+    return _REASONS.get(run.reason) or _plain(run.reason)
 
 
 def mend(run: RunOut) -> str:
     """What a reader can do about it; empty where there is nothing to do."""
     if run.state is RunState.SKIPPED and run.reason == "not active":
-        return (
-            "No version of the job had passed its test at that time. "
-            "The job's page shows how the test run ended."
-        )
+        return "The job's page shows how the test run went."
     if run.state is RunState.FAILED and run.failure:
         return "Mend the notebook, then productionize it again as a new version of this job."
     return ""
