@@ -19,6 +19,7 @@ from jupyterhub.auth import Authenticator
 from tornado import web
 from traitlets import Bool, Unicode, default
 
+from hub_ext.auth.old_sessions import end_sessions_before, noted
 from hub_ext.auth.passwords import UsersFile, UsersFileError, username_problem
 from hub_ext.auth.roles import OPERATORS_GROUP
 from hub_ext.auth.throttle import Throttle
@@ -138,7 +139,17 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
         if not right or not key:
             return None
         self._throttle.succeeded(key, address)
-        return {"name": username, "groups": groups_of(username, self._watched.current())}
+        model: dict[str, Any] = {
+            "name": username,
+            "groups": groups_of(username, self._watched.current()),
+        }
+        user = handler.find_user(username) if handler is not None else None
+        if user is not None:
+            # Before the new session begins, or it would end with the old ones.
+            self._end_old_sessions(user)
+        elif entry := self.users.last_good.get(username):
+            model["user_info"] = noted(entry.changed)
+        return model
 
     def _verify(self, username: str, password: str) -> bool:
         if self.method == "demo":
@@ -154,6 +165,11 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
             self.auth_refresh_age = settings.authentication.refresh_seconds
         if not self._is_known(user.name):
             return False
+        ended = self._end_old_sessions(user)
+        if ended is not None and handler is not None:
+            token = handler.get_token()
+            if token is None or token.api_id in ended:
+                return False
         wanted = groups_of(user.name, settings)
         if sorted(group.name for group in user.orm_user.groups) == wanted:
             return True
@@ -186,6 +202,15 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
         created = orm_user.created
         if created is not None and created.replace(tzinfo=UTC) < entry.added_at:
             raise ValueError(f"{user.name} is not who had this name before")
+
+    def _end_old_sessions(self, user: Any) -> frozenset[str] | None:
+        entry = self.users.last_good.get(user.name)
+        if entry is None:
+            return None
+        ended = end_sessions_before(entry.changed, user.orm_user, user.db)
+        if ended is not None:
+            self.log.info("The password of %s was changed: ended their sessions", user.name)
+        return ended
 
     def _is_known(self, name: str) -> bool:
         if self.method == "demo":

@@ -13,11 +13,12 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -147,9 +148,9 @@ class UsersFile:
         return dict(self._load())
 
     @property
-    def last_good(self) -> frozenset[str]:
+    def last_good(self) -> Mapping[str, Entry]:
         """The users when the file was last read and sound; nobody before that."""
-        return frozenset(self._entries)
+        return MappingProxyType(self._entries)
 
     def add(self, name: str, password: str | None = None) -> str:
         """Make a user; returns the password, made up if None is given.

@@ -29,9 +29,9 @@ ACCESS_JOBS = f"access:services!service={JOBS_SERVICE}"
 
 RIGHTS: dict[Right, str] = {
     Right.READ: "See the jobs, runs and results of your projects.",
-    Right.SUBMIT: "Register jobs and versions, and start, pause and resume them, in your projects.",
+    Right.SUBMIT: "Register jobs and versions in your projects, and manage your own.",
     Right.APPROVE: "Approve a version where you are an approver; on the service's own pages only.",
-    Right.OPERATE: "Manage jobs of others where you are an owner; on the service's own pages only.",
+    Right.OPERATE: "Manage others' jobs where you are an owner; no server's token holds it.",
 }
 
 SERVER_TOKEN_SCOPES: tuple[str, ...] = (

@@ -74,7 +74,10 @@ def passwd(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set somebody's password. Sessions and tokens they have stay good; see `remove`."""
+    """Set somebody's password; ends the sessions begun with the old one.
+
+    Tokens they made for their programs stay good, see the hub's token page.
+    """
     users = _users(state)
     _must_exist(users, name)
     chosen = _password(name, password_stdin, generate)

@@ -101,7 +101,9 @@ def test_hub_forgets_at_its_start_who_is_no_user_any_more(
         authenticator.add_user(known_since("bob", now))
 
 
-def test_a_name_given_to_somebody_else_does_not_inherit_tokens(make: Any, users: UsersFile) -> None:
+def test_a_name_given_to_somebody_else_does_not_inherit_tokens(
+    make: Any, users: UsersFile, known_since: Any
+) -> None:
     before = datetime.now(UTC) - timedelta(days=30)
     users.add("ada", "correct horse")
     with pytest.raises(ValueError, match="not who had this name"):

@@ -36,6 +36,26 @@ def test_removed_user_is_refused_everywhere(hub: Any) -> None:
     assert hub.browser().sign_in(name, password).status_code == 403
 
 
+def test_new_password_ends_sessions_and_keeps_programs_going(hub: Any) -> None:
+    name, password = hub.new_user()
+    thief = hub.signed_in(name, password)
+    owner = hub.signed_in(name, password)
+    token = hub.token_of(owner, name)
+    hub.users.set_password(name, "a new password")
+    # Signing in with it first, the way it happens, must not end that session too.
+    fresh = hub.signed_in(name, "a new password")
+    hub.wait_until(lambda: "/hub/login" in str(thief.get("/hub/home").url))
+    hub.wait_until(lambda: "/hub/login" in str(thief.get(hub.prefix).url))
+    assert fresh.get("/hub/home").url.path == "/hub/home"
+    assert fresh.get(hub.prefix).url.path == hub.prefix
+    assert hub.me(token).status_code == 200
+
+    hub.users.set_password(name, "another password")  # and nobody signs in
+    hub.wait_until(lambda: "/hub/login" in str(fresh.get("/hub/home").url))
+    hub.wait_until(lambda: "/hub/login" in str(fresh.get(hub.prefix).url))
+    assert hub.me(token).status_code == 200
+
+
 def test_changed_groups_take_effect_without_signing_in_again(hub: Any) -> None:
     name, password = hub.new_user()
     browser = hub.signed_in(name, password)
