@@ -114,9 +114,16 @@ class StorePorts:
         with contextlib.suppress(OSError, ValueError, TypeError), contextlib.ExitStack() as held:
             last = cls(**json.loads(path.read_text()))
             for port in last.all:
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                _bind(held, port)
             return last
         return cls.free()
+
+
+def _bind(held: contextlib.ExitStack, port: int) -> None:
+    listener = held.enter_context(socket.socket())
+    # Connections of a store that has just ended linger; a listener still refuses us.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
 
 
 def _hold(held: contextlib.ExitStack, *offsets: int) -> int:
@@ -125,7 +132,7 @@ def _hold(held: contextlib.ExitStack, *offsets: int) -> int:
         with contextlib.ExitStack() as trial:
             try:
                 for offset in offsets or (0,):
-                    trial.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+                    _bind(trial, port + offset)
             except OSError:
                 continue
             held.enter_context(trial.pop_all())
@@ -241,8 +248,9 @@ _CERTIFICATE = "certificate.pem"
 def prepare(state: StateFolder, ports: StorePorts) -> None:
     """Write the files that the store reads at its start: keys, roles, certificate.
 
-    Call it before each start, with the store stopped. All of them follow from the state folder's secrets but the certificate,
-    which lives as long as the process. Mode 0600.
+    Call it before each start, with the store stopped. All of them follow from
+    the state folder's secrets but the certificate, which lives as long as the
+    process. Mode 0600.
     """
     folder = configuration(state)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

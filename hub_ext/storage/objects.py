@@ -256,17 +256,22 @@ class ObjectStore:
                 raise
             raise self._missing(key, error) from error
         except (faults.PermissionDeniedError, faults.UnauthenticatedError) as error:
-            raise Forbidden(
-                f"The object store at {self.endpoint} refuses access to {self.bucket}/{key}.",
-                mend="The credentials do not cover this place, or have expired.",
-            ) from error
+            raise self._refused(key) from error
         except faults.InvalidPathError as error:
             raise NotFound(f"{key!r} cannot be the key of an object.") from error
         except faults.BaseError as error:
+            if "AccessDenied" in str(error):  # lists and bulk deletes have no class of their own
+                raise self._refused(key) from error
             raise Unavailable(
                 f"The object store at {self.endpoint} does not answer.",
                 mend="`almanac status` says whether it runs; its log is store.log.",
             ) from error
+
+    def _refused(self, key: str) -> Forbidden:
+        return Forbidden(
+            f"The object store at {self.endpoint} refuses access to {self.bucket}/{key}.",
+            mend="The credentials do not cover this place, or have expired.",
+        )
 
     def _missing(self, key: str, error: FileNotFoundError) -> PublicError:
         if "NoSuchBucket" in str(error):

@@ -30,6 +30,7 @@ def signed_headers(
     region: str,
     service: str,
     headers: dict[str, str] | None = None,
+    name_payload: bool = True,
     now: datetime | None = None,
 ) -> dict[str, str]:
     """The headers to send, signature included.
@@ -37,12 +38,14 @@ def signed_headers(
     Args:
         url: with its query, encoded as it goes over the wire.
         headers: further headers to sign; names in lower case.
+        name_payload: send the body's hash along, as S3 demands; SeaweedFS
+            does so of STS too.
         now: the instant to sign for, in UTC.
     """
     parts = urlsplit(url)
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     signed = {"host": parts.netloc, "x-amz-date": moment, **(headers or {})}
-    if service == "s3":
+    if name_payload:
         signed["x-amz-content-sha256"] = hashlib.sha256(body).hexdigest()
     names = ";".join(sorted(signed))
     query = "&".join(
