@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -101,15 +102,16 @@ class StateFolder:
         path = self.secrets / name
         if not path.exists():
             self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # O_EXCL: of two processes that start together one makes the secret
-            # and the other reads it.
+            # Written under another name first: of two processes that start
+            # together one gives its secret the name, and both read that one.
+            descriptor, temporary = tempfile.mkstemp(dir=self.secrets, prefix=".")
             try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                pass
-            else:
                 with os.fdopen(descriptor, "w") as file:
                     file.write(secrets.token_hex(32))
+                with suppress(FileExistsError):
+                    os.link(temporary, path)
+            finally:
+                Path(temporary).unlink()
         return path.read_text().strip()
 
 

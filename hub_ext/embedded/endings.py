@@ -17,25 +17,27 @@ LOOK = 0.05
 
 @dataclass(frozen=True)
 class Times:
-    """When each stage is over, in seconds from the beginning.
+    """When each stage is over at the latest, in seconds from the beginning.
 
     A stage that is done earlier leaves its time to the next one. Ten seconds
     are promised for all of it; the last half second is for what happens around.
+    ``stragglers`` alone is a length: how long those get whose parent has ended.
     """
 
     before_work: float = 3.0
     work: float = 6.5
-    stragglers: float = 7.0
+    stragglers: float = 0.5
     after_work: float = 9.0
     killed: float = 9.5
 
 
 @dataclass(frozen=True)
 class Ending:
-    """A part's process, and how it is asked to end."""
+    """A part's process, how it is asked to end, and how many seconds it is given."""
 
     process: ProcessId
     signal: signal.Signals = signal.SIGTERM
+    grace: float = 3.0
 
 
 def leaders(members: Sequence[ProcessId]) -> list[ProcessId]:
@@ -71,24 +73,27 @@ async def wind_down(
     def over(limit: float) -> Callable[[], bool]:
         return lambda: hurry() or time.monotonic() - began >= limit
 
+    async def end(endings: Sequence[Ending], limit: float) -> None:
+        for ending in endings:
+            ending.process.signal(ending.signal)
+        grace = max((ending.grace for ending in endings), default=0.0)
+        now = time.monotonic() - began
+        left = await gone([ending.process for ending in endings], over(min(now + grace, limit)))
+        _kill(left)
+
     def work() -> list[ProcessId]:
         return [process for process in members() if process not in of_parts]
 
-    first, last = parts.get(Stops.BEFORE_WORK, ()), parts.get(Stops.AFTER_WORK, ())
-    for ending in first:
-        ending.process.signal(ending.signal)
-    _kill(await gone([ending.process for ending in first], over(times.before_work)))
-    for process in leaders(work()):
+    await end(parts.get(Stops.BEFORE_WORK, ()), times.before_work)
+    leading = leaders(work())
+    for process in leading:
         process.signal(signal.SIGTERM)
-    # Not only the leaders: what they end last may still be writing.
-    await gone_all(lambda: leaders(work()), over(times.work))
+    await gone(leading, over(times.work))
     for process in work():
         process.signal(signal.SIGTERM)
-    await gone_all(work, over(times.stragglers))
+    await gone_all(work, over(time.monotonic() - began + times.stragglers))
     _kill(work())
-    for ending in last:
-        ending.process.signal(ending.signal)
-    _kill(await gone([ending.process for ending in last], over(times.after_work)))
+    await end(parts.get(Stops.AFTER_WORK, ()), times.after_work)
     while left := members():
         _kill(left)
         if time.monotonic() - began >= times.killed:

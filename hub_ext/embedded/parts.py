@@ -100,7 +100,7 @@ class Part:
     after: tuple[str, ...] = ()
     stops: Stops = Stops.AFTER_WORK
     stop_signal: signal.Signals = signal.SIGTERM
-    grace: float = 2.5
+    grace: float = 3.0
     restarts: Restarts = field(default_factory=Restarts)
     start_limit: float = 60.0
     silence_limit: float = 60.0

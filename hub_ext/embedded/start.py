@@ -160,10 +160,7 @@ def sign_in(
     if not (names := users.names()):
         name = first_user or default_user(environment)
         password = users.add(name)
-        return (
-            f"sign in as {name} with the password {password} (shown this once; "
-            f"`almanac users passwd {name}` sets another)"
-        )
+        return f"sign in as {name} with this password, shown only once: {password}"
     known = ", ".join(names[:NAMES_SHOWN])
     if len(names) > NAMES_SHOWN:
         known += f" or one of {len(names) - NAMES_SHOWN} others"

@@ -375,7 +375,7 @@ class Supervisor:
     def _endings(self) -> dict[Stops, list[Ending]]:
         return {
             stops: [
-                Ending(kept.identity, kept.part.stop_signal)
+                Ending(kept.identity, kept.part.stop_signal, kept.part.grace)
                 for kept in self._kept.values()
                 if kept.part.stops is stops and kept.identity is not None
             ]

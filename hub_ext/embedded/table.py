@@ -7,7 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from hub_ext import toolchain
 from hub_ext.embedded import ports, probe
@@ -25,6 +24,9 @@ SECRETS = (
     "jobs-cookie-key",
     "auth-state-key",
     "operator-api-token",
+    "store-admin-access-key",
+    "store-admin-secret-key",
+    "store-signing-key",
 )
 """Made before the first part starts, so that no two of them make the same one."""
 
@@ -194,9 +196,9 @@ def routes_again(hub_api_url: str, state: StateFolder) -> Callable[[], Awaitable
 
 def store_part(state: StateFolder) -> tuple[Part, str]:
     """The embedded object store and its endpoint."""
-    from hub_ext.storage.embedded import StorePorts, prepare, store_process
+    from hub_ext.storage.embedded import STOP_SECONDS, StorePorts, prepare, store_process
 
-    process = store_process(state, StorePorts.free(), toolchain.weed())
+    process = store_process(state, StorePorts.of(state), toolchain.weed())
 
     def before() -> None:
         process.clean()
@@ -211,14 +213,8 @@ def store_part(state: StateFolder) -> tuple[Part, str]:
         check=Check(process.health_url),
         address=process.endpoint,
         stops=Stops.AFTER_WORK,
+        grace=STOP_SECONDS,
         before=before,
     )
     process.cwd.mkdir(mode=0o700, parents=True, exist_ok=True)
     return part, process.endpoint
-
-
-def port_of(url: str) -> int:
-    """The port of an address of ours, which always names one."""
-    port = urlsplit(url).port
-    assert port is not None, url
-    return port
