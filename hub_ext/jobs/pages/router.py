@@ -23,13 +23,13 @@ from hub_ext.errors import NotFound, PublicError, Unauthenticated
 from hub_ext.jobs.pages import render, views
 from hub_ext.jobs.schemas import EventOut, JobOut, RunIn, RunState
 from hub_ext.jobs.usecases import Jobs
-from hub_ext.names import Principal, Right
+from hub_ext.names import Principal
 
 log = logging.getLogger(__name__)
 
 JOBS_PER_PAGE = 50
 RUNS_PER_PAGE = 30
-EVENTS_SHOWN = 1000
+EVENTS_READ = 2000
 # A filter by state looks through at most this many pages of jobs at once; what
 # lies beyond is behind "Next page".
 PAGES_SCANNED = 10
@@ -79,6 +79,7 @@ class Site:
 
     prefix: str
     hub: str
+    logout: str
     user: str
     xsrf: str
     version: str
@@ -177,7 +178,7 @@ class _Pages:
                 self._jobs.list_versions(principal, job_id).items,
                 runs.items,
                 datetime.now(UTC),
-                may_run=self._may_run(principal),
+                may_run=self._jobs.may_submit(principal, job),
                 may_manage=self._jobs.may_manage(principal, job),
                 more=runs.next,
                 first=cursor is None,
@@ -212,7 +213,7 @@ class _Pages:
                 self._jobs.run_log(principal, run_id),
                 datetime.now(UTC),
                 may_manage=self._jobs.may_manage(principal, job),
-                may_run=self._may_run(principal),
+                may_run=self._jobs.may_submit(principal, job),
                 log_url=f"{self._prefix}/api/v1/runs/{quote(run_id, safe='')}/log",
             )
 
@@ -221,7 +222,7 @@ class _Pages:
 
     def _events(self, principal: Principal, run_id: str) -> list[EventOut]:
         events: list[EventOut] = []
-        while len(events) < EVENTS_SHOWN:
+        while len(events) < EVENTS_READ:
             after = events[-1].seq if events else 0
             page = self._jobs.list_events(principal, run_id, after=after)
             events += page.items
@@ -347,6 +348,7 @@ class _Pages:
         return Site(
             prefix=self._prefix,
             hub=self._login.hub_prefix.rstrip("/"),
+            logout=self._login.logout_path,
             user=user,
             xsrf=self._login.xsrf_token(request),
             version=render.version(),
@@ -356,10 +358,6 @@ class _Pages:
     def _known(request: Request) -> str:
         principal = getattr(request.state, "almanac_principal", None)
         return principal.name if isinstance(principal, Principal) else ""
-
-    @staticmethod
-    def _may_run(principal: Principal) -> bool:
-        return Right.SUBMIT in principal.rights
 
 
 def _state(value: str | None) -> RunState | None:

@@ -30,8 +30,8 @@ from hub_ext.jobs.schemas import (
     VersionState,
 )
 
-LOG_LIMIT = 64 * 1024
-"""Characters of the log's end that a page shows; the whole is a link."""
+TAIL_LIMIT = 64 * 1024
+"""Characters that a page shows of the end of an output or a log, which may be long."""
 
 IDLE_SECONDS = 20
 LIVE_SECONDS = 2
@@ -209,6 +209,14 @@ class EventRow:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """What one cell has printed, in one go."""
+
+    cell: str
+    text: Markup
+
+
+@dataclass(frozen=True)
 class FailureView:
     cell: str
     ename: str
@@ -245,6 +253,8 @@ class RunPage:
     notebook_url: str | None
     partial: bool
     downloads: list[Download]
+    printed: list[Printed]
+    printed_cut: bool
     log: Markup
     log_cut: bool
     log_url: str
@@ -519,7 +529,8 @@ def run_page(
 ) -> RunPage:
     zone = words.zone_of(job)
     unfinished = run.state in UNFINISHED
-    tail = log[-LOG_LIMIT:]
+    output, output_cut = printed(events)
+    tail, tail_cut = end_of(log)
     files = {file.name: file for file in run.files}
     html = files.get("notebook.html")
     return RunPage(
@@ -563,9 +574,10 @@ def run_page(
             Download(file_label(file), file.url, words.size(file.size))
             for file in sorted(run.files, key=_file_order)
         ],
-        # A line that was cut in two would begin with half an escape sequence.
-        log=ansi.to_html(tail.partition("\n")[2] if len(log) > LOG_LIMIT else tail),
-        log_cut=len(log) > LOG_LIMIT,
+        printed=output,
+        printed_cut=output_cut,
+        log=ansi.to_html(tail),
+        log_cut=tail_cut,
         log_url=log_url,
         events=[
             EventRow(
@@ -681,6 +693,39 @@ def event_text(event: EventOut) -> str:
             return f"The runner finished: {_plain(data.get('status'))}."
     detail = json.dumps(data, ensure_ascii=False) if data else ""
     return _plain(f"{event.type} {detail}".strip())
+
+
+def printed(events: Sequence[EventOut]) -> tuple[list[Printed], bool]:
+    """What the notebook printed, by cell in its order, and whether its beginning is left out."""
+    pieces: list[tuple[str, list[str]]] = []
+    for event in events:
+        text = event.data.get("text")
+        if event.type != "stream" or not isinstance(text, str):
+            continue
+        cell = _cell(event.data)
+        if not pieces or pieces[-1][0] != cell:
+            pieces.append((cell, []))
+        pieces[-1][1].append(text)
+    shown: list[Printed] = []
+    room, cut = TAIL_LIMIT, False
+    for cell, texts in reversed(pieces):
+        text, cut = end_of("".join(texts), room)
+        if text:
+            shown.append(Printed(f"Cell {cell}", ansi.to_html(text)))
+        room -= len(text)
+        if cut or room <= 0:
+            break
+    return shown[::-1], cut or len(shown) < len(pieces)
+
+
+def end_of(text: str, limit: int = TAIL_LIMIT) -> tuple[str, bool]:
+    """The end of a text in whole lines, and whether anything was left out.
+
+    A line that was cut in two would begin with half an escape sequence.
+    """
+    if len(text) <= limit:
+        return text, False
+    return text[len(text) - limit :].partition("\n")[2], True
 
 
 def _cell(data: dict[str, Any]) -> str:

@@ -25,7 +25,14 @@ from hub_ext.jobs.schemas import (
 from hub_ext.names import TriggerKind
 
 ATTACK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\x1b[31m<b>"
-SITE = Site(prefix="/services/jobs", hub="/hub", user=ATTACK, xsrf="token", version="0")
+SITE = Site(
+    prefix="/services/jobs",
+    hub="/hub",
+    logout="/services/jobs/logout",
+    user=ATTACK,
+    xsrf="token",
+    version="0",
+)
 LINKS = {"start": "/services/jobs/", "more": "/services/jobs/?cursor=c", "project": "/p"}
 
 
@@ -103,7 +110,11 @@ def hostile_pages(make: SimpleNamespace) -> dict[str, str]:
         last_run=run,
     )
     me = make.me(projects=[ProjectOut(slug=ATTACK, title=ATTACK, roles=[ATTACK], personal=False)])
-    events = [make.event(1, ATTACK, x=ATTACK), make.event(2, "cell.failed", ename=ATTACK)]
+    events = [
+        make.event(1, ATTACK, x=ATTACK),
+        make.event(2, "cell.failed", ename=ATTACK),
+        make.event(3, "stream", cell=0, text=ATTACK),
+    ]
     return {
         "jobs": render.html(
             "jobs.html", site=SITE, page=views.job_list([job], me, make.now, more="c"), links=LINKS

@@ -165,6 +165,25 @@ def test_only_the_end_of_a_long_log_is_shown_and_no_line_of_it_is_cut(
     assert page.log.endswith("line 19999</span>\n")
 
 
+def test_what_cells_printed_is_told_by_cell(make: SimpleNamespace) -> None:
+    def stream(seq: int, cell: int, text: str) -> object:
+        return make.event(seq, "stream", cell=cell, name="stdout", text=text)
+
+    events = [stream(1, 0, "a\n"), stream(2, 0, "b\n"), make.event(3, "x"), stream(4, 2, "<c>")]
+    shown, cut = views.printed(events)
+    assert [(piece.cell, str(piece.text)) for piece in shown] == [
+        ("Cell 1", "a\nb\n"),
+        ("Cell 3", "&lt;c&gt;"),
+    ]
+    assert not cut
+    lines = "".join(f"line {n}\n" for n in range(20_000))
+    shown, cut = views.printed([stream(1, 0, "first"), stream(2, 1, lines), stream(3, 2, "last")])
+    assert cut
+    assert [piece.cell for piece in shown] == ["Cell 2", "Cell 3"]
+    assert shown[0].text.startswith("line ")
+    assert views.printed([make.event(1, "stream", cell=0, text=5)]) == ([], False)
+
+
 def test_events_are_told_in_words_and_streams_are_left_to_the_log(make: SimpleNamespace) -> None:
     told = [
         views.event_text(make.event(n, kind, **data))
