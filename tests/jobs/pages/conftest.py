@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from job_service import JobService, running
 
 from hub_ext.jobs.schemas import (
     AttemptOut,
@@ -189,3 +193,28 @@ def make() -> SimpleNamespace:
         event=an_event,
         me=a_me,
     )
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[JobService]:
+    with running(tmp_path / "service") as found:
+        yield found
+
+
+@pytest.fixture
+def browser(service: JobService) -> Iterator[Callable[..., httpx.Client]]:
+    """Makes clients that hold the cookie of somebody's session on the pages."""
+    made: list[httpx.Client] = []
+
+    def sign_in(name: str | None = "ana") -> httpx.Client:
+        client = httpx.Client(
+            base_url=service.origin, headers={"Accept": "text/html"}, trust_env=False
+        )
+        if name is not None:
+            client.cookies.set(*service.cookie(name))
+        made.append(client)
+        return client
+
+    yield sign_in
+    for client in made:
+        client.close()
