@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_ext.bundles import bundle, parameters
-from hub_ext.bundles.bundle import BundleRefused, Limits
+from hub_ext.bundles import bundle, checks
+from hub_ext.bundles.bundle import Limits
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,16 @@ class Accepted:
 
 
 def inspect(path: Path, limits: Limits) -> Accepted:
-    """Check an uploaded bundle: form, hashes, limits, lock, parameters, secrets.
+    """Check an uploaded bundle: form, hashes, limits, lock, parameters, secrets and the rest.
 
     Raises:
-        BundleRefused: it is not in order, or carries a secret.
+        BundleRefused: it is not in order.
+        ChecksFailed: its notebook cannot go into production.
     """
     contents = bundle.load(path, limits=limits)
-    manifest = contents.manifest
-    if list(manifest.parameters) != parameters.infer(contents.notebook):
-        raise BundleRefused(
-            "The bundle declares other parameters than its notebook.",
-            mend="Submit the notebook again.",
-        )
+    checks.refuse(checks.review(contents))
     return Accepted(
         sha256=contents.sha256,
         size=path.stat().st_size,
-        manifest=manifest.model_dump(mode="json"),
+        manifest=contents.manifest.model_dump(mode="json"),
     )
