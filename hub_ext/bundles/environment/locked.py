@@ -149,7 +149,8 @@ def lock(listing: Listing, uv: Path, env: Mapping[str, str]) -> Lock:
     for _ in range(_ROUNDS):
         done = _compile(uv, listing.executable, wanted, env)
         if done.returncode == 0:
-            packages = _parse(done.stdout)
+            packages, unhashed = _parse(done.stdout)
+            refused |= dict.fromkeys(unhashed, "the package index gives no hash for it")
             break
         missing = _missing(done.stderr, wanted)
         if not missing:
@@ -188,23 +189,26 @@ def _compile(
         ) from error
 
 
-def _parse(text: str) -> tuple[LockedPackage, ...]:
-    """The packages of a requirements file as uv writes it."""
+def _parse(text: str) -> tuple[tuple[LockedPackage, ...], list[str]]:
+    """The packages of a requirements file as uv writes it, and the names of
+    those without a hash (an old mirror, a folder of wheels)."""
     packages = []
+    unhashed = []
     for entry in text.replace("\\\n", " ").splitlines():
         words = entry.split()
         if not words or words[0].startswith("#"):
             continue
         name, _, version = words[0].partition("==")
-        hashes = sorted({w.removeprefix("--hash=") for w in words if w.startswith("--hash=")})
-        packages.append(
-            LockedPackage(
-                name=normalise(name),
-                version=version,
-                hashes=tuple(item for item in hashes if item.startswith("sha256:")),
-            )
+        hashes = sorted(
+            {w.removeprefix("--hash=") for w in words if w.startswith("--hash=sha256:")}
         )
-    return tuple(sorted(packages, key=lambda package: package.name))
+        if hashes:
+            packages.append(
+                LockedPackage(name=normalise(name), version=version, hashes=tuple(hashes))
+            )
+        else:
+            unhashed.append(normalise(name))
+    return tuple(sorted(packages, key=lambda package: package.name)), unhashed
 
 
 def _missing(stderr: str, wanted: Mapping[str, Distribution]) -> list[str]:

@@ -38,8 +38,10 @@ def find(lock: Lock, folder: Path) -> Path | None:
     python = final / "bin" / "python"
     try:
         os.utime(final / MARKER)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        pass  # a folder of environments that is read-only here: use it all the same
     # The interpreter below it may have been uninstalled since.
     return python if python.exists() else None
 
