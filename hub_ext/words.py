@@ -148,7 +148,7 @@ def cause(trigger: Trigger) -> str:
 
 
 def schedule(job: JobOut) -> str:
-    """A job's schedule in a sentence."""
+    """A job's schedule in a sentence, time zone included."""
     return job.schedule.sentence if job.schedule else "When someone asks for it"
 
 

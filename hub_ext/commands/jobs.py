@@ -389,33 +389,25 @@ def _follow(client: JobsClient, run: RunOut) -> RunOut:
     from rich.console import Console
 
     from hub_ext import words
+    from hub_ext.client import FINISHED
 
     console = Console(stderr=True, highlight=False, markup=False)
     said = ""
     with console.status("") as status:
 
-        def seen(now_run: RunOut) -> None:
+        def seen(looked_at: RunOut) -> None:
             nonlocal said
-            line = " ".join(
-                filter(
-                    None,
-                    (
-                        f"{words.cause(now_run.trigger)}: {words.STATES[now_run.state].lower()}",
-                        words.progress(now_run),
-                    ),
-                )
-            )
-            if line == said:
+            state = words.STATES[looked_at.state].lower()
+            line = " ".join(filter(None, (state, words.progress(looked_at))))
+            if line == said or looked_at.state in FINISHED:
                 return
             said = line
-            status.update(printable(line))
+            line = printable(f"{words.cause(looked_at.trigger)}: {line}")
+            status.update(line)
             if not console.is_terminal:
-                console.print(printable(line))
+                console.print(line)
 
-        finished = client.follow(run.id, timeout=WAIT_LIMIT_SECONDS, seen=seen)
-    if console.is_terminal:
-        console.print(printable(said))
-    return finished
+        return client.follow(run.id, timeout=WAIT_LIMIT_SECONDS, seen=seen)
 
 
 def _wait_for_test(client: JobsClient, job: JobOut, *, run_now: bool) -> list[RunOut]:
@@ -444,17 +436,15 @@ def _wait_for_test(client: JobsClient, job: JobOut, *, run_now: bool) -> list[Ru
 def _say_run(client: JobsClient, run: RunOut, *, err: bool = False) -> None:
     from hub_ext import words
 
-    typer.echo(
-        f"{words.cause(run.trigger)}: {words.STATES[run.state].lower()}"
-        + (f": {printable(run.reason)}" if run.reason else ""),
-        err=True,
-    )
     if run.failure:
-        where = f"Cell {run.failure.cell + 1}" if run.failure.cell is not None else "The notebook"
-        typer.echo(
-            f"{where} raised {printable(run.failure.ename)}: {printable(run.failure.evalue)}",
-            err=True,
-        )
+        where = f"cell {run.failure.cell + 1}" if run.failure.cell is not None else "the notebook"
+        why = f"{where} raised {run.failure.ename}: {run.failure.evalue}"
+    else:
+        why = run.reason
+    state = words.STATES[run.state].lower()
+    typer.echo(
+        f"{words.cause(run.trigger)}: {state}" + (f": {printable(why)}" if why else ""), err=True
+    )
     typer.echo(_page_url(client, run.url), err=err)
 
 

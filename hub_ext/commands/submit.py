@@ -143,7 +143,7 @@ def what_happens_next(job: JobOut, now: datetime) -> str:
     zone = words.zone_of(job)
     first = job.schedule.next[0]
     return (
-        f"{text}\nOnce that has succeeded: {job.schedule.sentence} ({job.schedule.timezone}), "
+        f"{text}\nOnce that has succeeded: {job.schedule.sentence}, "
         f"first {words.moment(first, zone, now)} ({words.relative(first, now)})."
     )
 

@@ -199,7 +199,7 @@ def _how_it_went(run: RunOut) -> str:
 def _sentence(job: dict[str, Any]) -> str:
     schedule = job.get("schedule") or {}
     sentence = str(schedule.get("sentence", ""))
-    return f"{sentence[:1].lower()}{sentence[1:]} ({schedule.get('timezone', '')})"
+    return f"{sentence[:1].lower()}{sentence[1:]}"
 
 
 def _outputs(endpoints: Endpoints, tree: Tree, run: RunOut) -> list[outputs.Output]:

@@ -93,7 +93,6 @@ class JobRow:
     project: str
     description: str
     schedule: str
-    zone: str
     condition: Badge
     last: RunRow | None
     next: Time | None
@@ -317,7 +316,6 @@ def job_row(job: JobOut, now: datetime) -> JobRow:
         project=job.project,
         description=job.description,
         schedule=words.schedule(job),
-        zone=words.zone_name(zone) if job.schedule else "",
         condition=condition(job),
         last=run_row(job.last_run, zone, now) if job.last_run else None,
         next=time(job.next_run, zone, now) if job.next_run else None,

@@ -143,7 +143,7 @@ def a_job(**changes: Any) -> JobOut:
             "schedule": ScheduleOut(
                 cron="0 6 * * 1-5",
                 timezone="Europe/Paris",
-                sentence="At 06:00, Monday through Friday",
+                sentence="At 06:00, Monday through Friday (Europe/Paris)",
                 next=[NOW + timedelta(days=d, hours=-4, minutes=-30) for d in (1, 2, 3)],
             ),
             "parameters": {"year": 2026},
