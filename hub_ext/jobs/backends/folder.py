@@ -6,6 +6,7 @@ read is bounded, checked, and never followed anywhere else.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from dataclasses import dataclass, field
@@ -36,8 +37,8 @@ class _Exit(BaseModel):
 
     exit_code: int = Field(ge=0, le=255)
     message: str = ""
-    failure: dict[str, Any] | None = None
-    progress: dict[str, Any] | None = None
+    failure: Any = None
+    progress: Any = None
 
 
 @dataclass(frozen=True)
@@ -62,33 +63,35 @@ def read_exit(folder: Path) -> Exit | None:
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
-            found = _Exit.model_validate_json(file.read(LARGEST_EXIT))
-    except (OSError, ValidationError):
+            found = _Exit.model_validate(_storable(json.loads(file.read(LARGEST_EXIT))))
+    except (OSError, ValueError, RecursionError):
         return None
     return Exit(
         exit_code=found.exit_code,
-        message=_storable(found.message)[:LONGEST_TEXT],
+        message=found.message[:LONGEST_TEXT],
         failure=_failure(found.failure),
         progress=_progress(found.progress),
     )
 
 
-def _failure(found: dict[str, Any] | None) -> dict[str, Any] | None:
+def _failure(found: Any) -> dict[str, Any] | None:
+    if not isinstance(found, dict):
+        return None
+    known = {name: value for name, value in found.items() if name in _FAILURE}
     try:
-        known = {name: value for name, value in (found or {}).items() if name in _FAILURE}
         failure = Failure.model_validate(known)
     except ValidationError:
         return None
-    lines = [_storable(line)[:LONGEST_TEXT] for line in failure.traceback[-LONGEST_TRACEBACK:]]
+    lines = [line[:LONGEST_TEXT] for line in failure.traceback[-LONGEST_TRACEBACK:]]
     return Failure(
         cell=failure.cell,
-        ename=_storable(failure.ename)[:LONGEST_TEXT],
-        evalue=_storable(failure.evalue)[:LONGEST_TEXT],
+        ename=failure.ename[:LONGEST_TEXT],
+        evalue=failure.evalue[:LONGEST_TEXT],
         traceback=lines,
     ).model_dump()
 
 
-def _progress(found: dict[str, Any] | None) -> dict[str, Any] | None:
+def _progress(found: Any) -> dict[str, Any] | None:
     try:
         return Progress.model_validate(found).model_dump() if found else None
     except ValidationError:
@@ -98,6 +101,12 @@ def _progress(found: dict[str, Any] | None) -> dict[str, Any] | None:
 _FAILURE = frozenset(Failure.model_fields)
 
 
-def _storable(text: str) -> str:
-    """Without what no database takes: lone surrogates and NUL."""
-    return text.encode(errors="replace").decode(errors="replace").replace("\0", "�")
+def _storable(value: Any) -> Any:
+    """Without what no database takes in a text: lone surrogates and NUL."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode(errors="replace").replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    return value

@@ -30,6 +30,7 @@ import psutil
 
 from hub_ext.jobs.backends.base import AttemptSpec, AttemptStatus, Backend, Listed
 from hub_ext.jobs.backends.folder import ATTEMPT, BUNDLE, EXIT, LOG, RUNNER, TOKEN, read_exit
+from hub_ext.processes import ProcessId
 
 LOCK, PROCESS = "lock", "process.json"
 MARK = "ALMANAC_ATTEMPT"
@@ -205,8 +206,9 @@ class LocalBackend(Backend):
                     start_new_session=True,
                     pass_fds=(descriptor,),
                 )
-            start = psutil.Process(process.pid).create_time()
-            _write(folder / PROCESS, json.dumps({"pid": process.pid, "start_time": start}))
+            known = ProcessId.of(process.pid)
+            document = {"pid": process.pid, "process": known.to_json() if known else None}
+            _write(folder / PROCESS, json.dumps(document))
         finally:
             os.close(descriptor)
         threading.Thread(
@@ -267,8 +269,7 @@ class LocalBackend(Backend):
         try:
             runner = self._runner(folder)
             if runner is not None:
-                with contextlib.suppress(psutil.Error):
-                    runner.terminate()
+                runner.signal(signal.SIGTERM)
             if not self._ends(folder, self._grace):
                 log.warning("attempt.killed ref=%s after=%ss", ref, self._grace)
                 if runner is not None and self._alive(folder):
@@ -289,19 +290,17 @@ class LocalBackend(Backend):
             pause.wait(_TICK_SECONDS)
         return not self._alive(folder)
 
-    def _runner(self, folder: Path) -> psutil.Process | None:
-        """The runner's process, made sure of by its start time."""
-        for name in (PROCESS, RUNNER):
-            try:
-                known = json.loads((folder / name).read_text())
-                process = psutil.Process(int(known["pid"]))
-                if name == PROCESS and abs(process.create_time() - known["start_time"]) > 0.05:
-                    continue
-                if name == RUNNER and os.getpgid(process.pid) != process.pid:
-                    continue
-            except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-                continue
-            return process
+    def _runner(self, folder: Path) -> ProcessId | None:
+        """The runner's process, if it still runs."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            known = ProcessId.from_json(json.loads((folder / PROCESS).read_text()).get("process"))
+            if known is not None:
+                return known if known.alive() else None
+        # The service was killed just after it had started the runner.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            pid = int(json.loads((folder / RUNNER).read_text())["pid"])
+            if self._alive(folder) and os.getpgid(pid) == pid:
+                return ProcessId.of(pid)
         return None
 
 
