@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,11 +33,19 @@ def configure_hub(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     settings = settings_module.from_environment(environment)
     state = StateFolder(default_state(dict(environment)))
     endpoints = Endpoints.load(state)
+    logging.getLogger("tornado.application").addFilter(WithoutSessionIds())
     network(c, state, endpoints)
     sign_in(c, state, environment.get(settings_module.SETTINGS_FILE_VARIABLE, ""))
     services(c, state, endpoints)
     spawning(c, state)
     servers(c, state, settings, endpoints, environment)
+
+
+class WithoutSessionIds(logging.Filter):
+    """Leaves out the line in which the hub names the session of each new XSRF cookie."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.module != "_xsrf_utils"
 
 
 def network(c: Any, state: StateFolder, endpoints: Endpoints) -> None:
@@ -47,9 +56,10 @@ def network(c: Any, state: StateFolder, endpoints: Endpoints) -> None:
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = endpoints.proxy_api_url
     c.ConfigurableHTTPProxy.auth_token = state.secret("proxy-auth-token")
-    # A net below the one of `almanac up`, which asks for the routes to be set
-    # again as soon as the proxy was started again.
-    c.JupyterHub.last_activity_interval = 60
+    # A proxy that was started again has lost its routes, and the hub looks for
+    # that as often as it asks for people's activity: servers have to be
+    # reachable again within five seconds.
+    c.JupyterHub.last_activity_interval = 2
 
     c.JupyterHub.db_url = f"sqlite:///{state.hub_database}"
     c.JupyterHub.upgrade_db = True

@@ -172,6 +172,8 @@ class Endpoints:
             json.dump(asdict(self), file, indent=1)
         Path(name).replace(self.path(state))
 
-    @classmethod
-    def remove(cls, state: StateFolder) -> None:
-        cls.path(state).unlink(missing_ok=True)
+    def remove(self, state: StateFolder) -> None:
+        """Remove what `save` wrote, unless another has written since."""
+        with suppress(NotRunning):
+            if Endpoints.load(state) == self:
+                self.path(state).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -85,9 +85,6 @@ class Part:
             is taken for hung, and killed.
         before: called before each start, to put away what a killed
             predecessor left; may raise OSError.
-        restored: called when the part is well again after a restart, for what
-            its predecessor held in memory. Called again until it returns True,
-            or the part ends.
     """
 
     name: str
@@ -105,7 +102,6 @@ class Part:
     start_limit: float = 60.0
     silence_limit: float = 60.0
     before: Callable[[], None] | None = None
-    restored: Callable[[], Awaitable[bool]] | None = None
 
 
 class PartState(StrEnum):

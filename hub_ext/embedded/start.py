@@ -26,7 +26,7 @@ from hub_ext.embedded.table import (
 )
 from hub_ext.errors import PublicError
 from hub_ext.settings import SETTINGS_FILE_VARIABLE, Settings, load
-from hub_ext.state import Endpoints, StateFolder
+from hub_ext.state import StateFolder
 
 LOCK = "lock"
 NAMES_SHOWN = 5
@@ -138,7 +138,7 @@ async def _run(
     try:
         await supervisor.run()
     finally:
-        Endpoints.remove(state)
+        endpoints.remove(state)
         if not (state.runtime / PROCESSES).exists():
             (state.runtime / STATUS).unlink(missing_ok=True)
 

@@ -240,20 +240,17 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         last_well = loop.time()
         well_since: float | None = None
-        restored = part.restored if kept.restarts else None
         pause = STARTING_LOOK
         while not await _happens(kept.ended, pause):
             if await probe.well(part.check):
                 last_well = loop.time()
                 well_since = well_since or last_well
-                if restored is not None and await restored():
-                    restored = None
                 if kept.ended.is_set():
                     break
-                if restored is None and kept.state is not PartState.RUNNING:
+                if kept.state is not PartState.RUNNING:
                     self._set(kept, PartState.RUNNING)
                     kept.first_well.set()
-                pause = STARTING_LOOK if restored else RUNNING_LOOK
+                pause = RUNNING_LOOK
                 continue
             silent = loop.time() - last_well
             limit = part.start_limit if well_since is None else part.silence_limit

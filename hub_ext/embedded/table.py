@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hub_ext import toolchain
-from hub_ext.embedded import ports, probe
+from hub_ext.embedded import ports
 from hub_ext.embedded.parts import Check, Part, Stops
 from hub_ext.settings import SETTINGS_FILE_VARIABLE, NetworkSettings, Settings
 from hub_ext.state import Endpoints, StateFolder
@@ -128,6 +128,8 @@ def table(
                 *("--api-ip", "127.0.0.1", "--api-port", str(addresses.proxy_api)),
                 # Until the hub has said where what is: "starting", not "not found".
                 *("--default-target", hub),
+                # The hub asks for the routes every two seconds.
+                *("--log-level", "warn"),
             ),
             # It can take its secret from nowhere else.
             environment={
@@ -138,7 +140,6 @@ def table(
             cwd=state.runtime,
             check=Check(f"{addresses.public_url}/_chp_healthz"),
             address=addresses.public_url,
-            restored=routes_again(f"{hub}/hub/api", state),
         ),
         Part(
             name="hub",
@@ -175,23 +176,6 @@ def gates(addresses: Addresses) -> list[Check]:
         Check(f"{addresses.public_url}/hub/health"),
         Check(addresses.public_url + JOBS_HEALTH),
     ]
-
-
-def routes_again(hub_api_url: str, state: StateFolder) -> Callable[[], Awaitable[bool]]:
-    """Has the hub tell a new proxy all routes; a proxy keeps them in memory only.
-
-    True once that is done. Where the hub does not answer it starts itself,
-    and tells them at the end of its start.
-    """
-
-    async def restored() -> bool:
-        authorization = f"token {state.secret('operator-api-token')}"
-        status = await probe.ask(
-            f"{hub_api_url}/proxy", method="POST", headers={"Authorization": authorization}
-        )
-        return status is not None and status < 300
-
-    return restored
 
 
 def store_part(state: StateFolder) -> tuple[Part, str]:

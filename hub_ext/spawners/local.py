@@ -79,6 +79,14 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
         """None: no change of account. (Between fork and exec nothing is to be done.)"""
         return
 
+    def get_args(self) -> list[str]:
+        args: list[str] = super().get_args()
+        if os.geteuid() == 0:
+            # In a container, say: it is the account that the operator has chosen,
+            # and Jupyter Server refuses to start under it without this.
+            args.append("--allow-root")
+        return args
+
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         env["USER"] = env["LOGNAME"] = self.user.name
         env["HOME"] = str(self.home)

@@ -32,10 +32,6 @@ class Report:
 
 
 def part(item: dict) -> Part:
-    async def restored() -> bool:
-        say(f"{item['name']} restored")
-        return True
-
     return Part(
         name=item["name"],
         title=item["name"].title(),
@@ -47,7 +43,6 @@ def part(item: dict) -> Part:
         restarts=Restarts(base=0.1, stable=item.get("stable", 30)),
         silence_limit=item.get("silence_limit", 60),
         start_limit=item.get("start_limit", 60),
-        restored=restored,
     )
 
 
