@@ -365,7 +365,7 @@ class Engine:
         wanted = self._execution.wanted()
         now = self._clock()
         self._folders = {ref: seen.folder for ref, seen in listed.items() if seen.folder}
-        held = {ref for ref, until in self._not_before.items() if until > now}
+        held = {ref for ref, until in dict(self._not_before).items() if until > now}
         for action in decide(
             wanted,
             listed,

@@ -73,7 +73,7 @@ class Folder:
             raise NotFound(f"There is no object {key}.")
         return iter([path.read_bytes()])
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         return sorted(
             p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
         )

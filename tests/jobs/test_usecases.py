@@ -154,7 +154,7 @@ class TestBundles:
         path = office.make_bundle("print(1)")
         first = jobs.accept_bundle(ana, path)
         assert first.created
-        assert objects.keys() == [f"bundles/{first.sha256}"]
+        assert objects.names() == [f"bundles/{first.sha256}"]
         again = jobs.accept_bundle(ben, path)
         assert (again.sha256, again.created) == (first.sha256, False)
 
@@ -174,7 +174,7 @@ class TestBundles:
             jobs.accept_bundle(ana, office.make_bundle(f"key = '{key}'"))
         assert caught.value.code == "checks-failed"
         assert key not in str(caught.value.problem())
-        assert objects.keys() == []
+        assert objects.names() == []
 
     def test_the_store_being_down_leaves_nothing_half_done(
         self, office: Any, jobs: Jobs, objects: Any, ana: Principal

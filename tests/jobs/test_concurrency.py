@@ -1,0 +1,156 @@
+"""Several services on one database make one run of each tick, and one attempt of each run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hub_ext.jobs.schemas import RunIn
+from hub_ext.jobs.store import Database
+from hub_ext.jobs.usecases import Execution, Jobs
+from hub_ext.names import Principal
+
+JOBS, MINUTES = 5, 12
+
+CLAIM = """
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from hub_ext.jobs.store import Database
+from hub_ext.jobs.usecases import Execution
+
+path, start, minutes = sys.argv[1:]
+now = datetime.fromisoformat(start)
+execution = Execution(Database.at(Path(path)), clock=lambda: now)
+print("ready", flush=True)
+sys.stdin.readline()
+claimed = 0
+for _ in range(int(minutes)):
+    now += timedelta(minutes=1)
+    claimed += execution.claim_due()
+print(claimed, flush=True)
+"""
+
+
+def ticks(jobs: Jobs, principal: Principal, job_id: str) -> Counter[str]:
+    return Counter(
+        run.trigger.key
+        for run in jobs.list_runs(principal, job_id, limit=200).items
+        if run.trigger.kind == "tick"
+    )
+
+
+def test_threads_with_databases_of_their_own(
+    office: Any, jobs: Jobs, ana: Principal, clock: Any, tmp_path: Path
+) -> None:
+    made = [
+        office.activate(ana, office.register(ana, name=f"job {i}", cron="* * * * *"))
+        for i in range(JOBS)
+    ]
+    databases = [Database.at(tmp_path / "jobs.sqlite") for _ in range(6)]
+    claimed = []
+    for _ in range(MINUTES):
+        clock.turn(minutes=1)
+        barrier = threading.Barrier(len(databases))
+
+        def claim(database: Database, barrier: threading.Barrier = barrier) -> None:
+            execution = Execution(database, clock=clock)
+            barrier.wait(10)
+            claimed.append(execution.claim_due())
+
+        threads = [threading.Thread(target=claim, args=(database,)) for database in databases]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    for database in databases:
+        database.close()
+    assert sum(claimed) == JOBS * MINUTES
+    for job in made:
+        found = ticks(jobs, ana, job.id)
+        assert len(found) == MINUTES
+        assert set(found.values()) == {1}
+
+
+def test_two_processes(office: Any, jobs: Jobs, ana: Principal, clock: Any, tmp_path: Path) -> None:
+    made = [
+        office.activate(ana, office.register(ana, name=f"job {i}", cron="* * * * *"))
+        for i in range(JOBS)
+    ]
+    arguments = [str(tmp_path / "jobs.sqlite"), clock.now.isoformat(), str(MINUTES)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIM, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        claimed = [int(process.communicate(timeout=60)[0]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(5)
+    assert sum(claimed) == JOBS * MINUTES
+    for job in made:
+        found = ticks(jobs, ana, job.id)
+        assert len(found) == MINUTES
+        assert set(found.values()) == {1}
+
+
+def test_one_attempt_however_many_begin_it(
+    office: Any, jobs: Jobs, ana: Principal, clock: Any, tmp_path: Path
+) -> None:
+    job = office.activate(ana, office.register(ana))
+    run_id = jobs.run_now(ana, job.id, RunIn()).id
+    databases = [Database.at(tmp_path / "jobs.sqlite") for _ in range(6)]
+    barrier = threading.Barrier(len(databases))
+    specs = []
+
+    def begin(database: Database) -> None:
+        execution = Execution(database, clock=clock)
+        barrier.wait(10)
+        specs.append(execution.begin(run_id))
+
+    threads = [threading.Thread(target=begin, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for database in databases:
+        database.close()
+    assert len([spec for spec in specs if spec is not None]) == 1
+    assert len(jobs.get_run(ana, run_id).attempts) == 1
+
+
+def test_the_same_idempotency_key_at_the_same_moment_makes_one_run(
+    office: Any, jobs: Jobs, ana: Principal
+) -> None:
+    job = office.activate(ana, office.register(ana))
+    barrier = threading.Barrier(6)
+    made = []
+
+    def ask() -> None:
+        barrier.wait(10)
+        made.append(jobs.run_now(ana, job.id, RunIn(), idempotency_key="once").id)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(made) == 6
+    assert len(set(made)) == 1
