@@ -52,6 +52,8 @@ def run(root: Path) -> int:
     events = EventLog(folder.events)
     try:
         outcome = _run(folder, events)
+    except _Stopped:
+        outcome = _stopped()
     except Exception:
         traceback.print_exc()
         outcome = Outcome(
@@ -190,7 +192,7 @@ def _execute(
     except _Stopped:
         return _stopped()
     outcome = asyncio.run(execution.run())
-    # asyncio has taken its handler away: a SIGTERM from here on ends the page alone.
+    # A SIGTERM from here on ends the page alone.
     signal.signal(signal.SIGTERM, _on_sigterm)
     seconds = _HTML_SECONDS
     if execution.stopped_at is not None:

@@ -76,7 +76,10 @@ class Execution:
     async def run(self) -> Outcome:
         """Execute it; says how that ended and raises nothing but bugs."""
         self._stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._on_sigterm)
+        self._loop = asyncio.get_running_loop()
+        # Not by the loop's own handler: that leaves none behind when it is
+        # closed, and for a moment SIGTERM would end the runner on the spot.
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         flusher = asyncio.create_task(self._flush_now_and_then())
         outcome = None
         try:
@@ -88,10 +91,11 @@ class Execution:
             self._saved.save(now=True)
         return outcome
 
-    def _on_sigterm(self) -> None:
+    def _on_sigterm(self, number: int, frame: Any) -> None:
         if self.stopped_at is None:
             self.stopped_at = time.monotonic()
-        self._stop.set()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: all is done
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     async def _flush_now_and_then(self) -> None:
         while True:
