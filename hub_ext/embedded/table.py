@@ -114,7 +114,8 @@ def table(
         environment: as made by `environment_of_parts`.
         store: the embedded object store, or None where S3 is elsewhere.
     """
-    python = (sys.executable, "-P", "-m")
+    # -P: the folder in which a part is started is no place to import from.
+    python = (sys.executable, "-P", "-m", "hub_ext.quick")
     hub = f"http://127.0.0.1:{addresses.hub}"
     jobs = f"http://127.0.0.1:{addresses.jobs}"
     parts = [

@@ -58,7 +58,7 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
     def _default_cmd(self) -> list[str]:
         # By the interpreter, and not by the script beside it: the first line
         # of a script is cut off where the path is long.
-        return [sys.executable, "-P", "-m", "jupyterhub.singleuser"]
+        return [sys.executable, "-P", "-m", "hub_ext.quick", "jupyterhub.singleuser"]
 
     @default("env_keep")  # type: ignore[untyped-decorator]
     def _env_keep_default(self) -> list[str]:
