@@ -72,9 +72,15 @@ def test_tags_say_that_an_error_is_meant(
     assert checks.check(taken) == []
 
 
-def test_syntax_of_a_newer_python_is_a_warning(taking: Callable[..., Snapshot]) -> None:
+def test_syntax_of_a_newer_python_is_a_warning(
+    taking: Callable[..., Snapshot], lock: Lock, tmp_path: Path
+) -> None:
     info = {"name": "python", "version": "3.99.0"}
-    (found,) = checks.check(taking("match (", language_info=info))
+    taken = taking("match (", language_info=info)
+    (found,) = checks.check(taken)
+    assert found.severity is Severity.WARNING
+    newer = lock.model_copy(update={"python": "3.99.0"})
+    (found,) = checks.review(bundle.load(bundle.write(taken, newer, tmp_path / "b").path))
     assert found.severity is Severity.WARNING
 
 

@@ -43,6 +43,7 @@ def check(snapshot: Snapshot) -> list[Finding]:
             notebook_name=snapshot.notebook_name,
             kernel=snapshot.kernel.ref,
             files={file.entry.name: file.content for file in snapshot.files},
+            python=str(snapshot.notebook["metadata"].get("language_info", {}).get("version", "")),
             interpreter_known=snapshot.kernel.interpreter is not None,
         )
     )
@@ -60,6 +61,7 @@ def review(contents: Contents) -> list[Finding]:
             notebook_name=contents.manifest.notebook_name,
             kernel=contents.manifest.kernel,
             files=contents.files,
+            python=contents.lock.python,
             interpreter_known=contents.manifest.kernel.language == "python",
         )
     )

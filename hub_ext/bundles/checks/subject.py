@@ -68,6 +68,7 @@ class Subject:
 
     Attributes:
         files: contents of the files that go into the bundle, by name.
+        python: version of the kernel's Python, where it is known.
         interpreter_known: whether the kernel's environment can be captured.
     """
 
@@ -75,6 +76,7 @@ class Subject:
     notebook_name: str
     kernel: KernelRef
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    python: str = ""
     interpreter_known: bool = True
 
     @cached_property

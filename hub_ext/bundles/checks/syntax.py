@@ -30,9 +30,8 @@ def syntax_errors(subject: Subject) -> Iterator[Finding]:
 
 
 def _newer(subject: Subject) -> bool:
-    version = subject.notebook["metadata"].get("language_info", {}).get("version", "")
     try:
-        major, minor = map(int, str(version).split(".")[:2])
+        major, minor = map(int, subject.python.split(".")[:2])
     except ValueError:
         return False
     return (major, minor) > sys.version_info[:2]
