@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -173,6 +174,7 @@ def build(
     """
     from hub_ext.auth.asgi import HubLogin
     from hub_ext.jobs import pages
+    from hub_ext.storage.credentials import CredentialsBroker
     from hub_ext.storage.objects import ObjectStore
 
     database = Database.at(state.jobs_database)
@@ -206,7 +208,7 @@ def build(
             changed=changed,
         ),
         parallel=settings.jobs.parallel_runs,
-        credentials=_credentials(endpoint, storage.bucket, storage.region, *keys),
+        credentials=CredentialsBroker(endpoint, storage.bucket, storage.region, *keys),
         login=lambda jobs: HubLogin(
             service="jobs",
             prefix=f"{place.PREFIX}/",
@@ -216,7 +218,7 @@ def build(
             cookie_key=state.secret("jobs-cookie-key"),
             lookup_run_token=jobs.lookup_run_token,
         ),
-        uploads=state.runtime,
+        uploads=_emptied(state.runtime / "uploads"),
         upload_limit=limit,
         clock=clock,
     )
@@ -298,21 +300,9 @@ def runner_environment(settings: Settings, inherited: Mapping[str, str]) -> dict
 def _kernel_environment(endpoint: str, region: str, public_url: str) -> dict[str, str]:
     from hub_ext.storage.environment import kernel_environment
 
-    # The token's file is the backend's: it alone knows where it lies.
-    return dict(kernel_environment(endpoint, region, f"{public_url}{place.API}/credentials", ""))
-
-
-def _credentials(
-    endpoint: str, bucket: str, region: str, access_key: str, secret_key: str
-) -> Credentials:
-    from hub_ext.storage.credentials import CredentialsBroker
-
-    broker = CredentialsBroker(endpoint, bucket, region, access_key, secret_key)
-
-    def issue(*, read: list[str], write: list[str], name: str) -> dict[str, Any]:
-        return dict(broker.issue(read=read, write=write, name=name).container_document())
-
-    return issue
+    found = kernel_environment(endpoint, region, f"{public_url}{place.API}/credentials", "")
+    # The token's file is the backend's: it alone knows where that lies.
+    return {name: value for name, value in found.items() if value}
 
 
 def _make_bucket(settings: Settings, endpoint: str, access_key: str, secret_key: str) -> None:
@@ -333,6 +323,12 @@ def _make_bucket(settings: Settings, endpoint: str, access_key: str, secret_key:
                 return
 
     threading.Thread(target=make, name="almanac-jobs-bucket", daemon=True).start()
+
+
+def _emptied(folder: Path) -> Path:
+    """Without what a service left there that was killed while it received an upload."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def bind_of(url: str) -> tuple[str, int]:

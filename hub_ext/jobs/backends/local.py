@@ -87,6 +87,7 @@ class LocalBackend(Backend):
         self._exit_codes: dict[str, int] = {}
         self._threads = threading.Lock()
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._clear_drafts()
 
     # -- the contract
 
@@ -185,6 +186,13 @@ class LocalBackend(Backend):
         except BaseException:
             _remove(draft)
             raise
+
+    def _clear_drafts(self) -> None:
+        """Remove what a service left half prepared when it was killed."""
+        for run in _entries(self._root):
+            for entry in _entries(run):
+                if entry.name.startswith("."):
+                    _remove(entry)
 
     def _launch(self, ref: str, folder: Path) -> None:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -46,6 +46,7 @@ _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".log": "text/plain; charset=utf-8",
     ".jsonl": "application/x-ndjson",
+    ".csv": "text/csv; charset=utf-8",
 }
 
 

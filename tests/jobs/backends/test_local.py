@@ -146,3 +146,12 @@ def test_an_exit_document_is_cut_to_size_and_never_followed(tmp_path: Path) -> N
     (tmp_path / "exit.json").unlink()
     os.mkfifo(tmp_path / "exit.json")
     assert read_exit(tmp_path) is None
+
+
+def test_what_was_half_prepared_by_a_killed_service_is_cleared_away(bench: Any) -> None:
+    spec = bench.spec()
+    draft = bench.folder(spec).parent / ".1-abcd"
+    draft.mkdir(parents=True)
+    (draft / "bundle.tar.gz").touch()
+    assert bench.again().list() == {}
+    assert not draft.exists()
