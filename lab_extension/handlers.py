@@ -88,7 +88,8 @@ class ProductionizeHandler(Handler):
         request = ProductionizeRequest.parse(self.request.body)
         contents = self.contents_manager
         job = await self.submissions.run(
-            key, lambda at: submit(contents, request, self.jobs, key=key, at=at)
+            key,
+            lambda at, again: submit(contents, request, self.jobs, key=key, at=at, again=again),
         )
         self.answer(job, status=201)
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,9 @@ from tornado.web import HTTPError
 
 from hub_ext.bundles import bundle, checks, environment, snapshot
 from hub_ext.bundles.kernels import KernelFinder
+from hub_ext.bundles.parameters import resolve
 from hub_ext.bundles.spec import Finding
-from hub_ext.errors import Invalid, NotFound, PublicError
+from hub_ext.errors import Conflict, Invalid, NotFound, PublicError
 from lab_extension.service import JobService
 
 Step = Literal["reading", "environment", "packing", "uploading", "registering"]
@@ -32,6 +33,12 @@ _USER_VARIABLE = "JUPYTERHUB_USER"
 
 class NotOnDisk(Invalid):
     code = "notebook-not-on-disk"
+
+
+class NameTaken(Conflict):
+    """As the job service says it when it comes to that; found out before the long steps."""
+
+    code = "job-name-taken"
 
 
 class ScheduleRequest(BaseModel):
@@ -173,17 +180,28 @@ async def submit(
     *,
     key: str,
     at: Callable[[Step], None],
+    again: bool = False,
 ) -> Any:
     """Capture, pack, upload and register; the job as the service tells it.
 
     Args:
         key: names this submission, for the service to know it again.
         at: told of each step as it begins.
+        again: it was tried before, and the service may have registered it.
+
+    Raises:
+        PublicError: what can be refused is refused before the long steps, and
+            before anything is stored.
     """
     file = await notebook_file(contents, request.path)
     at("reading")
     taken, findings = await asyncio.to_thread(read, file)
     checks.refuse(findings)
+    parameters = resolve(taken.parameters, request.parameters)
+    if request.schedule is not None:
+        await jobs.post("schedules/preview", request.schedule.model_dump())
+    if request.job_id is None and request.project is not None and not again:
+        await _refuse_taken(jobs, request.project, request.name)
     at("environment")
     lock = await asyncio.to_thread(_lock, taken.python)
     with tempfile.TemporaryDirectory(prefix="almanac-bundle-") as folder:
@@ -197,7 +215,7 @@ async def submit(
         "bundle": uploaded["sha256"],
         "notebook_path": request.path,
         "schedule": schedule,
-        "parameters": request.parameters,
+        "parameters": parameters,
         "run_now": request.run_now,
     }
     if request.job_id is not None:
@@ -206,10 +224,24 @@ async def submit(
     return await jobs.post("jobs", new, idempotency_key=key)
 
 
+async def _refuse_taken(jobs: JobService, project: str, name: str) -> None:
+    there = (await jobs.get("jobs", project=project, name=name, limit="1"))["items"]
+    if there:
+        raise NameTaken(
+            f"The project {project!r} has a job called {name!r} already.",
+            mend="Choose another name.",
+            field="name",
+            job_id=there[0]["id"],
+        )
+
+
 def _lock(python: Path) -> environment.Lock:
     from uv import find_uv_bin
 
     return environment.lock(environment.listing(python), Path(find_uv_bin()), dict(os.environ))
+
+
+Start = Callable[[Callable[[Step], None], bool], Awaitable[Any]]
 
 
 class Submissions:
@@ -228,11 +260,17 @@ class Submissions:
         task = self._tasks.get(key)
         return self._steps.get(key) if task is not None and not task.done() else None
 
-    async def run(self, key: str, start: Callable[[Callable[[Step], None]], Any]) -> Any:
-        """The result of ``start(at)``, begun unless it was already."""
+    async def run(self, key: str, start: Start) -> Any:
+        """The result of ``start(at, again)``, begun unless it was already.
+
+        One that failed is begun again, with ``again`` true.
+        """
         task = self._tasks.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = asyncio.ensure_future(start(lambda step: self._steps.__setitem__(key, step)))
+            again = task is not None
+            task = asyncio.ensure_future(
+                start(lambda step: self._steps.__setitem__(key, step), again)
+            )
             self._tasks[key] = task
             self._tasks.move_to_end(key)
             self._forget()

@@ -34,6 +34,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from hub_ext.bundles import bundle
 from hub_ext.jobs import schemas
 
+ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "the-servers-own-token"
 
 
@@ -196,8 +197,14 @@ def _service(state: StandIn) -> FastAPI:
         return job
 
     @app.get(f"{prefix}/jobs")
-    def list_jobs(notebook_path: str | None = None, limit: int = 50) -> Any:
-        found = [job for job in state.jobs if notebook_path in (None, job["notebook_path"])]
+    def list_jobs(
+        notebook_path: str | None = None, name: str | None = None, limit: int = 50
+    ) -> Any:
+        found = [
+            job
+            for job in state.jobs
+            if notebook_path in (None, job["notebook_path"]) and name in (None, job["name"])
+        ]
         return {"items": found[:limit], "next": None}
 
     @app.get(prefix + "/jobs/{job_id}")
@@ -216,7 +223,7 @@ def _service(state: StandIn) -> FastAPI:
                 "code": "invalid",
                 "title": f"{given.cron!r} is not a schedule.",
                 "mend": "Give five fields.",
-                "field": "cron",
+                "field": "schedule.cron",
                 "status": 422,
             }
             return JSONResponse(document, status_code=422, media_type="application/problem+json")
@@ -307,7 +314,9 @@ def kernel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def running_lab(folder: Path, kernel_python: Path, **environment: str) -> Iterator[Lab]:
+def running_lab(
+    folder: Path, kernel_python: Path, *, app: str = "jupyter_server", **environment: str
+) -> Iterator[Lab]:
     """A user's server in ``folder``, with ``environment`` as a hub would give it."""
     root = folder / "work"
     root.mkdir(parents=True)
@@ -323,7 +332,7 @@ def running_lab(folder: Path, kernel_python: Path, **environment: str) -> Iterat
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter_server", *_ARGUMENTS, f"--ServerApp.root_dir={root}"],
+            [sys.executable, "-m", app, *_ARGUMENTS, f"--ServerApp.root_dir={root}"],
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -379,9 +388,8 @@ def standing_lab(
     tmp_path_factory: pytest.TempPathFactory, kernel_python: Path, standing_service: StandIn
 ) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
-    with running_lab(
-        folder, kernel_python, ALMANAC_JOBS_URL=standing_service.url, JUPYTERHUB_API_TOKEN=TOKEN
-    ) as lab:
+    environment = {"ALMANAC_JOBS_URL": standing_service.url, "JUPYTERHUB_API_TOKEN": TOKEN}
+    with running_lab(folder, kernel_python, app="jupyterlab", **environment) as lab:
         yield lab
 
 
@@ -403,3 +411,36 @@ def start_lab(tmp_path: Path, kernel_python: Path) -> Iterator[Callable[..., Lab
         yield lambda **environment: stack.enter_context(
             running_lab(tmp_path / "lab", kernel_python, **environment)
         )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    if not (ROOT / "lab_extension/labextension/package.json").exists():
+        pytest.skip("the panel is not built: make setup")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, lab: Lab) -> Iterator[Any]:
+    """A signed-in page; it fails the test where the panel's own script raised an error."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{lab.url}lab?token={lab.token}&reset")
+    page.locator("#main").wait_for()
+    yield page
+    context.close()
+    assert errors == []

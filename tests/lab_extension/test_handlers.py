@@ -224,6 +224,29 @@ def test_without_the_service_the_notebook_is_still_described_and_says_why_a_part
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"schedule": {"cron": "often", "timezone": "UTC"}}, "schedule.cron"),
+        ({"parameters": {"month": 3}}, "parameters.month"),
+        ({"parameters": {"year": "soon"}}, "parameters.year"),
+        ({"project": "prices", "name": "Taken"}, "name"),
+    ],
+)
+def test_a_mistake_is_found_before_the_long_steps_and_before_anything_is_stored(
+    lab: Lab, service: StandIn, changes: dict[str, Any], field: str
+) -> None:
+    lab.notebook("taken.ipynb", "1")
+    submit(lab, submission("taken.ipynb", name="Taken", project="prices"))
+    service.bundles.clear()
+    lab.notebook("report.ipynb", parameters_cell("year = 2024"))
+    answer = submit(lab, submission(**changes))
+    assert answer.is_client_error
+    assert answer.json()["field"] == field
+    assert answer.json()["title"]
+    assert service.bundles == {}
+
+
 def test_a_proxy_that_answers_for_a_dead_service_is_told_as_such(
     lab: Lab, service: StandIn
 ) -> None:
@@ -251,7 +274,7 @@ def test_jobs_are_asked_and_told_through_the_server_with_its_token_alone(
     assert len(preview.json()["next"]) == 3
     refused = lab.api.post("jobs/schedules/preview", json={"cron": "often", "timezone": "UTC"})
     assert refused.status_code == 422
-    assert refused.json()["field"] == "cron"
+    assert refused.json()["field"] == "schedule.cron"
     for _, _, headers, _ in service.seen:
         assert headers["authorization"] == f"token {TOKEN}"
         assert "cookie" not in headers

@@ -3,8 +3,8 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import { fromAnswer, ProblemError, unreachable } from './problem';
-import type { Job, NotebookInfo, Preview, Schedule, Step, Submission } from './wire';
+import { fromAnswer, ProblemError, unreachable } from './problem.ts';
+import type { Job, NotebookInfo, Preview, Schedule, Step, Submission } from './wire.ts';
 
 export class Api {
   constructor(private readonly settings: ServerConnection.ISettings) {}

@@ -1,10 +1,11 @@
 /** The building blocks of the form: a label, an input, what is wrong with it. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { HTMLSelect } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { errorMark, fieldMark, marks } from './marks';
-import type { Problem } from './wire';
+import { errorMark, fieldMark, marks } from './marks.ts';
+import type { Problem } from './wire.ts';
 
 export const Trans = React.createContext<TranslationBundle>(null as unknown as TranslationBundle);
 export const useTrans = (): TranslationBundle => React.useContext(Trans);
@@ -62,11 +63,7 @@ export function FieldError(props: { id?: string; field: string; problem: Problem
 export function Select(
   props: React.SelectHTMLAttributes<HTMLSelectElement> & { 'data-testid'?: string }
 ): JSX.Element {
-  return (
-    <div className="jp-select-wrapper alm-Select">
-      <select {...props} className="jp-mod-styled" />
-    </div>
-  );
+  return <HTMLSelect {...props} className="alm-Select" defaultStyle={false} />;
 }
 
 /** A choice of one, with a line on what each means. */

@@ -3,15 +3,15 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { Field, FieldError, Notice, Radios, Select, useTrans } from './fields';
-import { inZone } from './format';
-import { marks } from './marks';
-import type { PanelModel } from './model';
-import { LAST_DAY_OF_EVERY_MONTH, timezones } from './schedule';
-import type { Preset } from './schedule';
-import { blockers } from './sheet';
-import type { Draft, Sheet } from './sheet';
-import type { NotebookInfo, Parameter, Step } from './wire';
+import { Field, FieldError, Notice, Radios, Select, useTrans } from './fields.tsx';
+import { inZone } from './format.ts';
+import { marks } from './marks.ts';
+import type { PanelModel } from './model.ts';
+import { LAST_DAY_OF_EVERY_MONTH, timezones, toCron } from './schedule.ts';
+import type { Preset } from './schedule.ts';
+import { blockers } from './sheet.ts';
+import type { Draft, Sheet } from './sheet.ts';
+import type { NotebookInfo, Parameter, Step } from './wire.ts';
 
 interface Part {
   model: PanelModel;
@@ -47,33 +47,39 @@ export function ProductionizeForm(props: Part & { locale: string }): JSX.Element
       }}
     >
       <fieldset className="alm-Plain" disabled={busy}>
+        <Target {...props} />
         <Checks {...props} />
         <About {...props} />
         <When {...props} />
         <Parameters {...props} />
       </fieldset>
-      {sheet.failure && <Notice problem={sheet.failure} mark={marks.failure} />}
-      <button
-        type="submit"
-        className="jp-mod-styled jp-mod-accept alm-Submit"
-        data-testid={marks.submit}
-        disabled={busy || blocked > 0}
-        title={blocked ? trans.__('Mend what stops it first') : undefined}
-      >
-        {busy && <span className="alm-Spinner" aria-hidden="true" />}
-        {sheet.step ? stepLabel(sheet.step, trans) : primaryLabel(props, trans)}
-      </button>
       <p className="alm-Help">
         {blocked
           ? trans._n(
-              'One finding above stops it: mend it and save the notebook.',
-              '%1 findings above stop it: mend them and save the notebook.',
+              'Mend what the check found and save the notebook: it is then checked again.',
+              'Mend what the checks found and save the notebook: it is then checked again.',
               blocked
             )
           : trans.__(
               'A test run starts at once: it really runs the notebook, and what it writes goes to a test folder. Once it has succeeded, the job is live.'
             )}
       </p>
+      {sheet.failure && <Notice problem={sheet.failure} mark={marks.failure} />}
+      <div className="alm-Action">
+        <button
+          type="submit"
+          className="jp-mod-styled jp-mod-accept alm-Submit"
+          data-testid={marks.submit}
+          disabled={busy || blocked > 0}
+        >
+          {busy && <span className="alm-Spinner" aria-hidden="true" />}
+          {sheet.step
+            ? stepLabel(sheet.step, trans)
+            : blocked
+              ? trans._n('One check stops it', '%1 checks stop it', blocked)
+              : primaryLabel(props, trans)}
+        </button>
+      </div>
     </form>
   );
 }
@@ -104,19 +110,20 @@ function stepLabel(step: Step, trans: TranslationBundle): string {
   }[step];
 }
 
-function Checks({ model, info }: Part): JSX.Element | null {
+function Checks({ model, info }: Part): JSX.Element {
   const trans = useTrans();
-  if (info.findings.length === 0) {
-    return null;
-  }
   const words: Record<string, string> = {
     error: trans.__('Stops it'),
     warning: trans.__('Warning'),
     info: trans.__('Note')
   };
   return (
-    <section className="alm-Section">
-      <h3 className="alm-Heading">{trans.__('Checks')}</h3>
+    <details className="alm-Fold" open>
+      <summary className="alm-Heading">
+        {info.findings.length
+          ? trans.__('Checks (%1)', info.findings.length)
+          : trans.__('Checks: nothing found')}
+      </summary>
       <ul className="alm-List" data-testid={marks.findings}>
         {info.findings.map((finding, index) => (
           <li
@@ -144,11 +151,30 @@ function Checks({ model, info }: Part): JSX.Element | null {
               )}
             </div>
             <div>{finding.message}</div>
-            {finding.mend && <div className="alm-Help">{finding.mend}</div>}
+            {finding.mend && <div className="alm-Finding-mend">{finding.mend}</div>}
           </li>
         ))}
       </ul>
-    </section>
+    </details>
+  );
+}
+
+function Target({ model, info, draft }: Part): JSX.Element | null {
+  const trans = useTrans();
+  if (!info.job) {
+    return null;
+  }
+  return (
+    <Radios
+      name="target"
+      legend={trans.__('This notebook is a job already')}
+      value={draft.target}
+      onChange={target => model.edit({ target })}
+      choices={[
+        { value: 'version', label: trans.__('New version of %1', info.job.name) },
+        { value: 'job', label: trans.__('As a new job') }
+      ]}
+    />
   );
 }
 
@@ -156,18 +182,6 @@ function About({ model, sheet, info, draft }: Part): JSX.Element {
   const trans = useTrans();
   return (
     <section className="alm-Section">
-      {info.job && (
-        <Radios
-          name="target"
-          legend={trans.__('This notebook is already in production')}
-          value={draft.target}
-          onChange={target => model.edit({ target })}
-          choices={[
-            { value: 'version', label: trans.__('New version of %1', info.job.name) },
-            { value: 'job', label: trans.__('As a new job') }
-          ]}
-        />
-      )}
       {draft.target === 'job' && (
         <Field field="name" label={trans.__('Name')} error={sheet.errors.name}>
           {bound => (
@@ -249,22 +263,26 @@ function ScheduleFields({ model, sheet, draft, locale }: Part & { locale: string
   const weekdays = React.useMemo(() => weekdayNames(locale), [locale]);
   return (
     <div className="alm-Indent">
+      <Field field="schedule.preset" label={trans.__('How often')}>
+        {bound => (
+          <Select
+            {...bound}
+            value={choice.preset}
+            onChange={event => {
+              const preset = event.target.value as Preset;
+              // Whoever turns to cron goes on from what was chosen in words.
+              edit({ preset, ...(preset === 'cron' ? { cron: toCron(choice) } : {}) });
+            }}
+          >
+            <option value="daily">{trans.__('Every day')}</option>
+            <option value="weekdays">{trans.__('Every weekday')}</option>
+            <option value="weekly">{trans.__('Every week')}</option>
+            <option value="monthly">{trans.__('Every month')}</option>
+            <option value="cron">{trans.__('Custom (cron)')}</option>
+          </Select>
+        )}
+      </Field>
       <div className="alm-Columns">
-        <Field field="schedule.preset" label={trans.__('How often')}>
-          {bound => (
-            <Select
-              {...bound}
-              value={choice.preset}
-              onChange={event => edit({ preset: event.target.value as Preset })}
-            >
-              <option value="daily">{trans.__('Every day')}</option>
-              <option value="weekdays">{trans.__('Every weekday')}</option>
-              <option value="weekly">{trans.__('Every week')}</option>
-              <option value="monthly">{trans.__('Every month')}</option>
-              <option value="cron">{trans.__('Custom (cron)')}</option>
-            </Select>
-          )}
-        </Field>
         {choice.preset === 'weekly' && (
           <Field field="schedule.weekday" label={trans.__('On')}>
             {bound => (
@@ -372,7 +390,11 @@ function Meaning({ sheet, locale }: { sheet: Sheet; locale: string }): JSX.Eleme
   const trans = useTrans();
   const { preview } = sheet;
   return (
-    <div className="alm-Meaning" aria-live="polite" aria-busy={sheet.previewing}>
+    <div
+      className={`alm-Meaning ${preview || sheet.previewing ? 'alm-mod-held' : ''}`}
+      aria-live="polite"
+      aria-busy={sheet.previewing}
+    >
       {preview && (
         <>
           <div className="alm-Sentence" data-testid={marks.sentence}>

@@ -7,11 +7,11 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { Api } from './api';
-import { almanacIcon } from './icon';
-import { PanelModel } from './model';
-import type { Notebook } from './model';
-import { ProductionizePanel } from './panel';
+import { Api } from './api.ts';
+import { almanacIcon } from './icon.ts';
+import { PanelModel } from './model.ts';
+import type { Notebook } from './model.ts';
+import { ProductionizePanel } from './panel.tsx';
 
 const COMMAND = 'almanac:productionize';
 

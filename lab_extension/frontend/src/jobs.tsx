@@ -3,11 +3,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { useTrans } from './fields';
-import { duration, inZone, relative } from './format';
-import { marks } from './marks';
-import { pageUrl } from './model';
-import type { Job, Run } from './wire';
+import { useTrans } from './fields.tsx';
+import { duration, inZone, relative } from './format.ts';
+import { marks } from './marks.ts';
+import { pageUrl } from './model.ts';
+import type { Job, Run } from './wire.ts';
 
 type State = Run['state'] | 'paused' | 'none';
 
@@ -68,12 +68,49 @@ function runLine(run: Run, now: number, trans: TranslationBundle, locale: string
         ? trans.__('%1: %2 of %3 cells', kind, run.progress.cell, run.progress.cells)
         : trans.__('%1 is starting', kind);
     default: {
-      const when = relative(run.finished_at ?? run.created_at, now, locale);
+      // The clock of the server may be ahead of the browser's.
+      const end = Math.min(Date.parse(run.finished_at ?? run.created_at), now);
+      const when = relative(new Date(end).toISOString(), now, locale);
       return took
-        ? trans.__('%1 %2, took %3', kind, when, took)
+        ? trans.__('%1 ended %2, took %3', kind, when, took)
         : trans.__('%1 %2', kind, when);
     }
   }
+}
+
+/** After a submission: what came of it, as far as it is known by now. */
+export function Outcome(props: { job: Job; version: boolean }): JSX.Element {
+  const trans = useTrans();
+  const { job } = props;
+  const run = job.last_run;
+  const failed = run?.test && (run.state === 'failed' || run.state === 'cancelled');
+  const live = run?.state === 'queued' || run?.state === 'running';
+  const title = failed
+    ? trans.__('The test run of %1 did not succeed.', job.name)
+    : live
+      ? props.version
+        ? trans.__('%1 has a new version, which is being tested.', job.name)
+        : trans.__('%1 is registered and being tested.', job.name)
+      : props.version
+        ? trans.__('%1 has a new version.', job.name)
+        : trans.__('%1 is in production.', job.name);
+  const text = failed
+    ? job.active_version === null
+      ? trans.__('It is not in production. Mend the notebook and productionize it again.')
+      : trans.__(
+          'Version %1 stays active. Mend the notebook and productionize it again.',
+          job.active_version
+        )
+    : trans.__('You can close the notebook and sign out: it runs without you.');
+  return (
+    <div
+      className={`alm-Notice alm-mod-${failed ? 'error' : 'success'}`}
+      data-testid={marks.done}
+    >
+      <div className="alm-Notice-title">{title}</div>
+      {text}
+    </div>
+  );
 }
 
 export function JobCard(props: { job: Job; locale: string }): JSX.Element {
@@ -190,12 +227,12 @@ export function JobList(props: { jobs: Job[] | null; locale: string }): JSX.Elem
   );
 }
 
-/** The time, fresh enough for "2 minutes ago". */
+/** The time; whoever uses it is drawn again often enough for "2 minutes ago". */
 function useNow(): number {
-  const [now, set] = React.useState(Date.now());
+  const [, redraw] = React.useReducer((count: number) => count + 1, 0);
   React.useEffect(() => {
-    const timer = window.setInterval(() => set(Date.now()), 10_000);
+    const timer = window.setInterval(redraw, 10_000);
     return () => window.clearInterval(timer);
   }, []);
-  return now;
+  return Date.now();
 }

@@ -5,12 +5,12 @@ import { VDomModel } from '@jupyterlab/ui-components';
 import { UUID } from '@lumino/coreutils';
 import { Debouncer, Poll } from '@lumino/polling';
 
-import type { Api } from './api';
-import { asProblem, formField, passing } from './problem';
-import { localTimezone, toCron } from './schedule';
-import { blank, blockers, carryOver, firstDraft, merge, place, submission } from './sheet';
-import type { Draft, Sheet } from './sheet';
-import type { Job, Problem, Submission } from './wire';
+import type { Api } from './api.ts';
+import { asProblem, formField, passing } from './problem.ts';
+import { localTimezone, toCron } from './schedule.ts';
+import { blank, blockers, carryOver, firstDraft, freshName, merge, place, submission } from './sheet.ts';
+import type { Draft, Sheet } from './sheet.ts';
+import type { Job, Problem, Submission } from './wire.ts';
 
 /** Milliseconds. A live run is watched closely; the rest only has to be true. */
 const INTERVAL = { live: 1500, idle: 15_000, longest: 60_000, step: 400, typing: 300 };
@@ -47,6 +47,8 @@ export class PanelModel extends VDomModel {
   announcement = '';
   /** Grows with each refused submission, so that the form can take the focus to the fault. */
   refusals = 0;
+  /** Grows with each submission that succeeded. */
+  completions = 0;
 
   get job(): Job | null {
     const id = this.sheet?.info?.job?.id;
@@ -116,11 +118,28 @@ export class PanelModel extends VDomModel {
   /** Read the notebook in front again; what was entered stays. */
   async load(): Promise<void> {
     const sheet = this.sheet;
-    if (!sheet || sheet.loading) {
+    if (!sheet) {
+      return;
+    }
+    if (sheet.loading) {
+      // What is being read may be older than what was just saved.
+      this.stale.add(sheet);
       return;
     }
     sheet.loading = true;
     this.stateChanged.emit();
+    do {
+      this.stale.delete(sheet);
+      await this.read(sheet);
+    } while (this.stale.has(sheet));
+    sheet.loading = false;
+    this.stateChanged.emit();
+    if (sheet === this.sheet && !sheet.preview) {
+      void this.previewer.invoke();
+    }
+  }
+
+  private async read(sheet: Sheet): Promise<void> {
     try {
       const info = await this.api.notebook(sheet.path);
       const draft = sheet.draft && sheet.info && carryOver(sheet.draft, sheet.info, info);
@@ -132,12 +151,6 @@ export class PanelModel extends VDomModel {
       }
     } catch (error) {
       sheet.refusal = asProblem(error);
-    } finally {
-      sheet.loading = false;
-      this.stateChanged.emit();
-    }
-    if (sheet === this.sheet && !sheet.preview) {
-      void this.previewer.invoke();
     }
   }
 
@@ -173,6 +186,9 @@ export class PanelModel extends VDomModel {
   toggle(): void {
     if (this.sheet) {
       this.sheet.open = !this.sheet.open;
+      if (this.sheet.open && !this.sheet.preview) {
+        void this.previewer.invoke();
+      }
       this.stateChanged.emit();
     }
   }
@@ -195,11 +211,18 @@ export class PanelModel extends VDomModel {
       return;
     }
     const result = submission(sheet.draft, sheet.info);
-    if ('errors' in result) {
-      sheet.errors = result.errors;
-      this.refused(Object.values(result.errors)[0].title);
+    const errors = 'errors' in result ? result.errors : {};
+    // What the service said of the schedule, as it was typed, still holds.
+    const known =
+      sheet.draft.when === 'schedule'
+        ? Object.entries(sheet.errors).filter(([field]) => field.startsWith('schedule.'))
+        : [];
+    sheet.errors = { ...Object.fromEntries(known), ...errors };
+    if (!('body' in result) || known.length) {
+      this.refused(Object.values(sheet.errors)[0].title);
       return;
     }
+    const { info } = sheet;
     sheet.errors = {};
     sheet.failure = null;
     sheet.step = 'saving';
@@ -226,9 +249,11 @@ export class PanelModel extends VDomModel {
       this.jobs = merge(this.jobs ?? [], job);
       sheet.done = sheet.draft.target;
       sheet.info = { ...sheet.info, job };
-      sheet.draft = firstDraft(sheet.info, sheet.draft.schedule.timezone);
-      sheet.preview = null;
+      // What was entered stays for the next time: a version's schedule and
+      // parameters hold only once it is active.
+      sheet.draft = { ...sheet.draft, target: 'version', name: freshName(info.name, job.name) };
       sheet.open = false;
+      this.completions += 1;
       this.announcement = `${job.name} is registered. Its test run has started.`;
       void this.poll.refresh();
     } catch (error) {
@@ -330,7 +355,12 @@ export class PanelModel extends VDomModel {
       let jobs = await this.api.jobs(LISTED);
       const own = this.job;
       if (own && !jobs.some(job => job.id === own.id)) {
-        jobs = merge(jobs, await this.api.job(own.id));
+        const job = await this.still(own.id);
+        if (job) {
+          jobs = merge(jobs, job);
+        } else {
+          this.forget(own.id);
+        }
       }
       this.say(jobs);
       this.jobs = jobs;
@@ -348,6 +378,29 @@ export class PanelModel extends VDomModel {
     }
   }
 
+  /** A job that is not in the list; null where it was deleted, or is no longer ours to see. */
+  private async still(id: string): Promise<Job | null> {
+    try {
+      const job = await this.api.job(id);
+      return job.archived ? null : job;
+    } catch (error) {
+      if ([403, 404].includes(asProblem(error).status)) {
+        return null;
+      }
+      throw error;
+    }
+  }
+
+  private forget(id: string): void {
+    for (const sheet of this.sheets.values()) {
+      if (sheet.info?.job?.id === id) {
+        sheet.info = { ...sheet.info, job: null };
+        sheet.draft = sheet.draft && { ...sheet.draft, target: 'job' };
+        sheet.done = null;
+      }
+    }
+  }
+
   /** Announces how the run of the job in front ended. */
   private say(jobs: Job[]): void {
     const before = this.job;
@@ -359,6 +412,7 @@ export class PanelModel extends VDomModel {
 
   private visible = false;
   private readonly sheets = new Map<string, Sheet>();
+  private readonly stale = new Set<Sheet>();
   private readonly poll: Poll;
   private readonly previewer: Debouncer;
   private notebook: Notebook | null = null;

@@ -5,13 +5,13 @@ import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 
-import { Notice, Trans } from './fields';
-import { ProductionizeForm } from './form';
-import { almanacIcon } from './icon';
-import { JobCard, JobList } from './jobs';
-import { marks } from './marks';
-import type { PanelModel } from './model';
-import type { Sheet } from './sheet';
+import { Notice, Trans } from './fields.tsx';
+import { ProductionizeForm } from './form.tsx';
+import { almanacIcon } from './icon.ts';
+import { JobCard, JobList, Outcome } from './jobs.tsx';
+import { marks } from './marks.ts';
+import type { PanelModel } from './model.ts';
+import type { Sheet } from './sheet.ts';
 
 export class ProductionizePanel extends ReactWidget {
   constructor(
@@ -70,7 +70,14 @@ function Body({ model, trans, locale }: Props): JSX.Element {
       <div className="alm-Announcement" role="status" aria-live="polite">
         {model.announcement}
       </div>
-      <h2 className="alm-Title">{trans.__('Productionize')}</h2>
+      <header>
+        <h2 className="alm-Title">{trans.__('Productionize')}</h2>
+        {sheet && (
+          <div className="alm-Path" title={sheet.path}>
+            {sheet.path}
+          </div>
+        )}
+      </header>
       {outage && (
         <Notice
           problem={outage}
@@ -94,11 +101,17 @@ function Body({ model, trans, locale }: Props): JSX.Element {
 function NotebookPart({ model, sheet, trans, locale }: Props & { sheet: Sheet }): JSX.Element {
   const job = model.job;
   const formId = React.useId();
+  const outcome = React.useRef<HTMLDivElement>(null);
+  const seen = React.useRef(model.completions);
+  React.useEffect(() => {
+    // The button that had the focus is gone with the form: go where the news is.
+    if (model.completions !== seen.current) {
+      seen.current = model.completions;
+      outcome.current?.focus();
+    }
+  });
   return (
     <>
-      <div className="alm-Path" title={sheet.path}>
-        {sheet.path}
-      </div>
       {sheet.refusal && (
         <Notice
           problem={sheet.refusal}
@@ -112,13 +125,8 @@ function NotebookPart({ model, sheet, trans, locale }: Props & { sheet: Sheet })
         </div>
       )}
       {sheet.done && job && (
-        <div className="alm-Notice alm-mod-success" data-testid={marks.done}>
-          <div className="alm-Notice-title">
-            {sheet.done === 'job'
-              ? trans.__('%1 is in production.', job.name)
-              : trans.__('%1 has a new version.', job.name)}
-          </div>
-          {trans.__('You can close the notebook and sign out: it runs without you.')}
+        <div ref={outcome} tabIndex={-1} className="alm-Outcome">
+          <Outcome job={job} version={sheet.done === 'version'} />
         </div>
       )}
       {job && <JobCard job={job} locale={locale} />}

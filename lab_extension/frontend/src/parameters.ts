@@ -1,6 +1,6 @@
 /** Parameters between what a person types and what the service is sent. Pure. */
 
-import type { Parameter } from './wire';
+import type { Parameter } from './wire.ts';
 
 /** What an input holds: text, or the state of a checkbox. */
 export type Raw = string | boolean;

@@ -1,10 +1,13 @@
 /** Turning whatever went wrong into a problem that a person can read. Pure. */
 
-import type { Problem } from './wire';
+import type { Problem } from './wire.ts';
 
 export class ProblemError extends Error {
-  constructor(readonly problem: Problem) {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
     super(problem.title);
+    this.problem = problem;
   }
 }
 

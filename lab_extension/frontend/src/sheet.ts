@@ -1,11 +1,11 @@
 /** What the panel holds about one notebook, and the decisions on it. Pure. */
 
-import { collect, write } from './parameters';
-import type { Raw } from './parameters';
-import { formField } from './problem';
-import { defaultChoice, fromCron, toCron } from './schedule';
-import type { ScheduleChoice } from './schedule';
-import type { Job, NotebookInfo, Preview, Problem, Step, Submission } from './wire';
+import { collect, write } from './parameters.ts';
+import type { Raw } from './parameters.ts';
+import { formField } from './problem.ts';
+import { defaultChoice, fromCron, toCron } from './schedule.ts';
+import type { ScheduleChoice } from './schedule.ts';
+import type { Job, NotebookInfo, Preview, Problem, Step, Submission } from './wire.ts';
 
 /** What a person has entered; it lives until it is submitted. */
 export interface Draft {
@@ -76,7 +76,7 @@ export function firstDraft(info: NotebookInfo, timezone: string): Draft {
 }
 
 /** A suggestion for a second job of the same notebook. */
-function freshName(suggested: string, taken: string): string {
+export function freshName(suggested: string, taken: string): string {
   return suggested === taken ? `${suggested} 2` : suggested;
 }
 

@@ -70,6 +70,8 @@ export interface Job {
   project: string;
   notebook_path: string;
   paused: boolean;
+  /** Deleted: only its history is left. */
+  archived: boolean;
   schedule: Preview | null;
   parameters: Record<string, unknown>;
   active_version: number | null;
