@@ -45,15 +45,20 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 class Person:
     """Signed in with a browser's cookies, with a running server and a kernel in it."""
 
-    def __init__(self, tree: Tree):
+    def __init__(self, tree: Tree, name: str = FIRST_USER, password: str = ""):
         self.http = httpx.Client(base_url=tree.url, follow_redirects=True, timeout=20)
-        self.prefix = f"/user/{FIRST_USER}"
+        self.name = name
+        self.prefix = f"/user/{name}"
         page = self.http.get("/hub/login")
         found = re.search(r'name="_xsrf" value="([^"]*)"', page.text)
         assert found, page.text
         self.http.post(
             "/hub/login",
-            data={"username": FIRST_USER, "password": tree.password, "_xsrf": found[1]},
+            data={
+                "username": name,
+                "password": password or tree.password,
+                "_xsrf": found[1],
+            },
         )
         # Signing in has begun to start the server; its first page signs in there.
         until(lambda: self.http.get(f"{self.prefix}/lab").url.path == f"{self.prefix}/lab", 60)
@@ -79,11 +84,9 @@ class Person:
     def server(self, state: Path) -> ProcessId:
         """The process of the server."""
         for process in _recorded(state):
-            try:
-                command = Path(f"/proc/{process.pid}/cmdline").read_text()
-            except OSError:
-                continue
-            if "jupyterhub.singleuser" in command:
+            if "jupyterhub.singleuser" in _read(process, "cmdline") and (
+                f"JUPYTERHUB_USER={self.name}\0" in _read(process, "environ")
+            ):
                 return process
         raise AssertionError("no server is recorded")
 
@@ -160,7 +163,7 @@ def test_no_secret_is_in_a_command_line_or_a_log_and_each_file_is_private(own: T
 
 
 def test_people_s_servers_know_none_of_the_platform_s_secrets(own: Tree, person: Person) -> None:
-    until(lambda: any("singleuser" in _command(process) for process in _recorded(own.state)))
+    until(lambda: any("singleuser" in _read(item, "cmdline") for item in _recorded(own.state)))
     environment = Path(f"/proc/{person.server(own.state).pid}/environ").read_text()
     for path in (own.state / "secrets").iterdir():
         assert path.read_text() not in environment, path.name
@@ -221,19 +224,51 @@ def test_a_port_that_is_taken_is_named(own: Tree, tmp_path: Path) -> None:
     assert "--port 0" in answer.stderr
 
 
-def test_stopping_leaves_nothing_and_the_next_start_forgets_nothing(
-    own: Tree, person: Person
-) -> None:
-    until(lambda: len(_recorded(own.state)) >= 6)  # parts, server, kernel
-    processes = _recorded(own.state)
-    began = time.monotonic()
-    own.process.send_signal(signal.SIGTERM)
-    own.process.wait(20)
-    assert time.monotonic() - began < STOPPED_WITHIN
-    assert own.process.returncode == 0
-    assert [process for process in processes if process.alive()] == []
-    assert not Endpoints.path(StateFolder(own.state)).exists()
-    assert status(own) == {"running": False, "state_folder": str(own.state), "left_behind": 0}
+def test_stopping_a_server_ends_its_kernels_too(own: Tree) -> None:
+    password = own.run("users", "add", "bo", "--password-stdin", input="a long enough one\n")
+    assert password.returncode == 0, password.stderr
+    person = Person(own, "bo", "a long enough one")
+    person.start_kernel()
+    server = person.server(own.state)
+    family = [server, *server.descendants()]
+    assert len(family) >= 2
+    token = (own.state / "secrets" / "operator-api-token").read_text()
+    endpoints = Endpoints.load(StateFolder(own.state))
+    answer = httpx.delete(
+        f"{endpoints.hub_api_url}/users/bo/server",
+        headers={"Authorization": f"token {token}"},
+        timeout=30,
+    )
+    assert answer.status_code in (202, 204), answer.text
+    until(lambda: not any(process.alive() for process in family), 30)
+
+
+def test_stopping_leaves_nothing_and_the_next_start_forgets_nothing(tmp_path: Path) -> None:
+    running = start_tree(tmp_path)
+    try:
+        person = Person(running)
+        person.start_kernel()
+        until(lambda: len(_recorded(running.state)) >= 6)  # parts, server, kernel
+        processes = _recorded(running.state)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(20)
+        assert time.monotonic() - began < STOPPED_WITHIN
+        assert running.process.returncode == 0
+        assert [process for process in processes if process.alive()] == []
+        assert not Endpoints.path(StateFolder(running.state)).exists()
+        assert status(running) == {
+            "running": False,
+            "state_folder": str(running.state),
+            "left_behind": 0,
+        }
+        again = start_tree(tmp_path)
+        again.password = running.password
+        Person(again).start_kernel()
+    finally:
+        stop_tree(running)
+        if "again" in locals():
+            stop_tree(again)
 
 
 def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> None:
@@ -283,8 +318,8 @@ def test_it_stops_when_it_is_told_to_while_it_starts(tmp_path: Path) -> None:
     assert [item for item in processes if item.alive()] == []
 
 
-def _command(process: ProcessId) -> str:
+def _read(process: ProcessId, what: str) -> str:
     try:
-        return Path(f"/proc/{process.pid}/cmdline").read_text()
+        return Path(f"/proc/{process.pid}/{what}").read_text()
     except OSError:
         return ""
