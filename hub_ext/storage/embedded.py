@@ -124,6 +124,7 @@ def _bind(held: contextlib.ExitStack, port: int) -> None:
     # Connections of a store that has just ended linger; a listener still refuses us.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
+    listener.listen(1)  # SO_REUSEADDR lets a second socket bind, but not listen
 
 
 def _hold(held: contextlib.ExitStack, *offsets: int) -> int:

@@ -9,6 +9,7 @@ that names the endpoint within seconds.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import mimetypes
 import os
 import tempfile
@@ -16,13 +17,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions as faults
 from obstore.store import S3Store
 
 from hub_ext.errors import Forbidden, NotFound, PublicError, Unavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 CHUNK = 8 * 1024 * 1024
 """Bytes of a part going up and of a chunk coming down. S3 refuses parts under 5 MiB."""
@@ -33,6 +38,8 @@ REQUEST_TIMEOUT = timedelta(minutes=10)
 """Longest time for one request; a part is one request, a file is many."""
 RETRY_FOR = timedelta(seconds=5)
 """How long requests are tried again; bridges the restart of a store."""
+UNKNOWN_TYPE = "application/octet-stream"
+REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
 DELETE_AT_ONCE = 500
 """Keys of one bulk delete; S3 allows 1000."""
 
@@ -54,6 +61,21 @@ class ObjectInfo:
     modified: datetime
     etag: str | None = None
     version: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenObject:
+    """An object that is being read.
+
+    Attributes:
+        info: what the store says about it; its size is that of ``chunks`` together.
+        media_type: as it was stored.
+        chunks: the content, once.
+    """
+
+    info: ObjectInfo
+    media_type: str
+    chunks: Iterator[bytes]
 
 
 class ObjectStore:
@@ -80,8 +102,9 @@ class ObjectStore:
         session_token: str | None = None,
     ) -> ObjectStore:
         """A store at ``endpoint`` (``http://host:port``); sends no request yet."""
-        # A provider rather than keys in the configuration: those are completed
-        # from the environment, and a stray AWS_SESSION_TOKEN breaks them.
+        # What obstore would take from AWS_* of the environment is set here, and a
+        # provider gives the keys: a stray AWS_SESSION_TOKEN would be added to
+        # keys of the configuration, and break them.
         credential = {
             "access_key_id": access_key,
             "secret_access_key": secret_key,
@@ -92,13 +115,19 @@ class ObjectStore:
             bucket,
             endpoint=endpoint,
             region=region,
-            virtual_hosted_style_request=False,
+            config={
+                "aws_endpoint_url_s3": endpoint,
+                "virtual_hosted_style_request": False,
+                "skip_signature": False,
+                "s3_express": False,
+            },
             credential_provider=lambda: credential,  # type: ignore[arg-type]
             client_options={
                 "allow_http": True,
                 "connect_timeout": CONNECT_TIMEOUT,
                 "read_timeout": READ_TIMEOUT,
                 "timeout": REQUEST_TIMEOUT,
+                **_directly(endpoint),
             },
             retry_config={
                 "max_retries": 10,
@@ -125,11 +154,13 @@ class ObjectStore:
         The object appears when it is whole: a failure half-way leaves what was
         there before.
         """
+        size = path.stat().st_size  # here, or a missing file would look like a missing object
         with self._faults(key):
             return obstore.put(
                 self._store,
                 key,
                 path,
+                use_multipart=size > CHUNK,
                 attributes=_attributes(key, media_type),
                 chunk_size=CHUNK,
                 max_concurrency=4,
@@ -158,11 +189,23 @@ class ObjectStore:
         with self._faults(key):
             return bytes(obstore.get(self._store, key).bytes())
 
-    def stream(self, key: str) -> Iterator[bytes]:
-        """The object in chunks. Asks for it at once, so `NotFound` comes at the call."""
+    def open(self, key: str) -> OpenObject:
+        """The object's description and its content, which comes as it is read.
+
+        Raises:
+            NotFound: there is none.
+        """
         with self._faults(key):
             answer = obstore.get(self._store, key)
-        return self._chunks(key, answer)
+            return OpenObject(
+                info=_info(answer.meta),  # type: ignore[arg-type]
+                media_type=str(answer.attributes.get("Content-Type", UNKNOWN_TYPE)),
+                chunks=self._chunks(key, answer),
+            )
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The object in chunks. Asks for it at once, so `NotFound` comes at the call."""
+        return self.open(key).chunks
 
     def _chunks(self, key: str, answer: Any) -> Iterator[bytes]:
         with self._faults(key):
@@ -249,19 +292,18 @@ class ObjectStore:
     def _faults(self, key: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            # A local file that is missing is the caller's; obstore raises the
-            # same class for an object, without an errno.
-            if error.errno is not None:
-                raise
+        except FileNotFoundError as error:  # obstore's class for an object
             raise self._missing(key, error) from error
         except (faults.PermissionDeniedError, faults.UnauthenticatedError) as error:
             raise self._refused(key) from error
         except faults.InvalidPathError as error:
             raise NotFound(f"{key!r} cannot be the key of an object.") from error
         except faults.BaseError as error:
-            if "AccessDenied" in str(error):  # lists and bulk deletes have no class of their own
+            # Lists and bulk deletes have no class of their own for these.
+            if any(code in str(error) for code in REFUSALS):
                 raise self._refused(key) from error
+            if "NoSuchBucket" in str(error):
+                raise self._missing(key, error) from error
             raise Unavailable(
                 f"The object store at {self.endpoint} does not answer.",
                 mend="`almanac status` says whether it runs; its log is store.log.",
@@ -273,14 +315,35 @@ class ObjectStore:
             mend="The credentials do not cover this place, or have expired.",
         )
 
-    def _missing(self, key: str, error: FileNotFoundError) -> PublicError:
+    def _missing(self, key: str, error: Exception) -> PublicError:
         if "NoSuchBucket" in str(error):
             return Unavailable(f"The object store at {self.endpoint} has no bucket {self.bucket}.")
         return NotFound(f"There is no object {key} in {self.bucket}.")
 
 
+def _directly(endpoint: str) -> ClientConfig:
+    """No HTTP proxy on the way to this machine, whatever the environment says.
+
+    There is no option that says so; a proxy of our own that is used for nothing
+    takes the place of the environment's.
+    """
+    if not on_this_machine(endpoint):
+        return {}
+    return {"proxy_url": endpoint, "proxy_excludes": "127.0.0.1,localhost,::1"}
+
+
+def on_this_machine(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _attributes(key: str, media_type: str | None) -> dict[str, str]:
-    chosen = media_type or mimetypes.guess_type(key)[0] or "application/octet-stream"
+    chosen = media_type or mimetypes.guess_type(key)[0] or UNKNOWN_TYPE
     return {"Content-Type": chosen}
 
 

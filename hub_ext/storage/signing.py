@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from hub_ext.errors import Forbidden, Unavailable
+from hub_ext.storage.objects import on_this_machine
 
 TIMEOUT = httpx.Timeout(10, connect=3)
 
@@ -107,7 +108,14 @@ def send(
     )
     endpoint = "{0.scheme}://{0.netloc}".format(urlsplit(url))
     try:
-        answer = httpx.request(method, url, content=body, headers=headers, timeout=TIMEOUT)
+        answer = httpx.request(
+            method,
+            url,
+            content=body,
+            headers=headers,
+            timeout=TIMEOUT,
+            trust_env=not on_this_machine(endpoint),
+        )
     except httpx.HTTPError as error:
         raise Unavailable(
             f"The object store at {endpoint} does not answer.",
