@@ -15,7 +15,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,8 @@ from hub_ext.errors import PublicError
 
 MARKER = "almanac-complete.json"
 """In each environment that is whole; its time of change is that of the last use."""
+REQUIREMENTS = "almanac-requirements.txt"
+"""In each environment: what was asked for, with hashes."""
 
 
 class EnvironmentNotBuilt(PublicError):
@@ -119,15 +120,14 @@ def _build(
         chosen = _make_venv(lock, final, uv, env, log, held)
         python = final / "bin" / "python"
         log(f"installing {len(lock.packages)} packages")
-        with tempfile.NamedTemporaryFile("w", prefix="almanac-", suffix=".txt") as requirements:
-            requirements.write(lock.requirements())
-            requirements.flush()
-            done = _run(
-                *(uv, "pip", "install", "--python", python, "--require-hashes", "--no-deps"),
-                *("--color=never", "--requirements", requirements.name),
-                env=env,
-                held=held,
-            )
+        requirements = final / REQUIREMENTS
+        requirements.write_text(lock.requirements())
+        done = _run(
+            *(uv, "pip", "install", "--python", python, "--require-hashes", "--no-deps"),
+            *("--color=never", "--requirements", requirements),
+            env=env,
+            held=held,
+        )
         if done.returncode != 0:
             raise EnvironmentNotBuilt(
                 f"The environment could not be built: {explain(done.stderr)}",
