@@ -13,6 +13,20 @@ from hub_ext import toolchain
 from hub_ext.errors import PublicError
 
 
+PROBE = """
+import sys
+from hub_ext import quick
+
+sys.argv = ["quick", "json.tool", "--help"]
+try:
+    quick.main()
+except SystemExit:
+    pass
+import jsonschema
+print("rfc3987_syntax.syntax_helpers" in sys.modules)
+"""
+
+
 def test_every_tool_is_there() -> None:
     for tool in (toolchain.node(), toolchain.weed(), toolchain.uv(), toolchain.runner_python()):
         assert os.access(tool, os.X_OK), tool
@@ -50,8 +64,7 @@ def test_a_module_is_run_as_itself_without_the_slow_grammar() -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("6.")
-    probe = "import sys; sys.argv=['q','json.tool','-h']; import hub_ext.quick as q\ntry: q.main()\nexcept SystemExit: pass\nimport jsonschema; print('rfc3987_syntax.syntax_helpers' in sys.modules)"
     ran = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=60, check=True
     )
     assert ran.stdout.endswith("False\n")
