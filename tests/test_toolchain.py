@@ -12,7 +12,6 @@ import pytest
 from hub_ext import toolchain
 from hub_ext.errors import PublicError
 
-
 PROBE = """
 import sys
 from hub_ext import quick
