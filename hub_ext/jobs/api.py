@@ -33,6 +33,7 @@ from hub_ext.jobs.schemas import (
     JobOut,
     MeOut,
     Page,
+    ProblemOut,
     RunIn,
     RunOut,
     ScheduleIn,
@@ -109,7 +110,16 @@ Key = Annotated[
     ),
 ]
 
-api = APIRouter(prefix=place.API)
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What is wrong and how to mend it (RFC 9457).",
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
+    },
+    # Told as every other problem is, not in the framework's own shape.
+    422: {"model": ProblemOut, "description": "The request makes no sense as it stands."},
+}
+
+api = APIRouter(prefix=place.API, responses=_PROBLEMS)
 
 
 # -- the service

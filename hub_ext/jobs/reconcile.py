@@ -450,7 +450,7 @@ class Engine:
                 files = results.publish(folder, self._objects, prefix)
             reason = action.reason
             if action.state is RunState.FAILED and left is not None and not reason:
-                reason = left.message
+                reason = left.message or "The runner failed; its log says more."
             self._execution.finish(
                 action.run_id,
                 action.n,

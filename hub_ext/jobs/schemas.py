@@ -226,6 +226,25 @@ class BundleOut(Wire):
     """False where the service had it already."""
 
 
+class ProblemOut(BaseModel):
+    """Why a request was refused or failed; members that depend on the code may follow."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    type: str
+    title: str
+    """What is wrong, in one sentence."""
+    status: int
+    detail: str
+    """Title and mend together."""
+    code: str
+    """Stable name of the kind of problem."""
+    mend: str | None = None
+    """What to do about it."""
+    field: str | None = None
+    """The member of the request that is at fault, ``schedule.cron``."""
+
+
 class HealthOut(Wire):
     status: str
 

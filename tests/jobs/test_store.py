@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from hub_ext.errors import PublicError, Unavailable
 from hub_ext.jobs.store import Database, insert_once, new_id
 from hub_ext.jobs.store import database as database_module
-from hub_ext.jobs.store.tables import bundles, metadata, uploads
+from hub_ext.jobs.store.tables import IS_OPEN, bundles, metadata, runs, uploads
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 
@@ -118,3 +118,9 @@ def test_ids_increase_within_a_millisecond() -> None:
     made = [new_id() for _ in range(2000)]
     assert made == sorted(set(made))
     assert all(len(one) == 26 and one.isalnum() and one.islower() for one in made)
+
+
+def test_looking_for_what_has_not_ended_does_not_read_every_run(database: Database) -> None:
+    with database.reading() as connection:
+        plan = connection.execute(text(f"EXPLAIN QUERY PLAN {select(runs.c.id).where(IS_OPEN)}"))
+        assert "ix_runs_open" in str(plan.all())

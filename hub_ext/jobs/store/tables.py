@@ -26,6 +26,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    literal_column,
     text,
 )
 
@@ -165,6 +166,10 @@ Index(
     sqlite_where=text("state IN ('queued', 'running')"),
     postgresql_where=text("state IN ('queued', 'running')"),
 )
+
+# The same condition as the index's, in constants: with bound values neither
+# SQLite nor PostgreSQL can know that the index covers it.
+IS_OPEN = runs.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
 
 attempts = Table(
     "attempts",

@@ -21,7 +21,7 @@ from hub_ext.jobs.backends.base import AttemptSpec
 from hub_ext.jobs.schemas import AttemptState, RunState, VersionState
 from hub_ext.jobs.store import Database, insert_once, new_id, reads
 from hub_ext.jobs.store.reads import AnyRow
-from hub_ext.jobs.store.tables import attempts, jobs, run_tokens, runs, versions
+from hub_ext.jobs.store.tables import IS_OPEN, attempts, jobs, run_tokens, runs, versions
 from hub_ext.jobs.usecases import audit, tokens, views
 from hub_ext.jobs.usecases.ports import Clock, Options
 from hub_ext.names import Principal, PrincipalKind, Project, RunKey, TriggerKind
@@ -221,7 +221,7 @@ class Execution:
         newest = (
             select(attempts.c.run_id, func.max(attempts.c.n).label("n"))
             .join(runs, runs.c.id == attempts.c.run_id)
-            .where(runs.c.state.in_(GOING))
+            .where(IS_OPEN)
             .group_by(attempts.c.run_id)
             .subquery()
         )
@@ -252,7 +252,7 @@ class Execution:
                     and_(attempts.c.run_id == newest.c.run_id, attempts.c.n == newest.c.n),
                 )
             )
-            .where(runs.c.state.in_(GOING))
+            .where(IS_OPEN)
             .order_by(runs.c.id)
         )
         with self._database.reading() as connection:
