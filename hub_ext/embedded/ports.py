@@ -115,7 +115,9 @@ def _taker(port: int) -> str:
                 and connection.laddr.port == port
                 and connection.pid
             ):
-                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+                # By its program: Node names its own process "MainThread".
+                program = Path(psutil.Process(connection.pid).exe()).name
+                return f" by {program} (process {connection.pid})"
     except psutil.Error:
         pass
     return ""
