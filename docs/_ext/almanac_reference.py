@@ -129,14 +129,19 @@ def roles_page() -> str:
 
 
 def api_page() -> str:
-    from hub_ext.jobs.api import openapi
+    from fastapi import FastAPI
 
-    document = openapi()
+    from hub_ext.jobs import api
+
+    application = FastAPI(title="Almanac job service")
+    application.include_router(api.api)
+    document = application.openapi()
     lines = [
         "# REST API of the job service",
         "",
-        f"Under `/services/jobs`. The full OpenAPI document is served at "
-        f"`/services/jobs/api/v1/openapi.json`. {_flow(document['info'].get('description', ''))}",
+        "Errors are problem documents (RFC 9457) with a stable `code`, and with `field` where one is",
+        "at fault. Lists are paged: pass `next` back as `cursor`. A write takes an `Idempotency-Key`.",
+        "The full OpenAPI document is served at `/services/jobs/api/v1/openapi.json`.",
         "",
         "| method | path | what it does |",
         "| --- | --- | --- |",

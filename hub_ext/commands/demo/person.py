@@ -71,6 +71,12 @@ class Person:
             )
         self.name = name
 
+    def make_token(self, note: str) -> str:
+        """A token of the hub, as the form on its token page makes one."""
+        api = f"/hub/api/users/{quote(self.name)}/tokens"
+        answer = self._expect(self._write("POST", api, json={"note": note}), "the token")
+        return str(answer.json()["token"])
+
     @property
     def server(self) -> str:
         """Path of the person's server; ends with a slash."""
