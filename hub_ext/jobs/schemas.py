@@ -206,6 +206,7 @@ class JobOut(Wire):
     active_version: int | None
     latest_version: VersionOut
     last_run: RunOut | None
+    """The newest run that was not skipped; where all were, the newest of them."""
     next_run: datetime | None
     """Null where there is no schedule, or the job is paused."""
     url: str

@@ -9,11 +9,23 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    func,
+    select,
+    tuple_,
+)
 
+from hub_ext.jobs.schemas import RunState
 from hub_ext.jobs.store.tables import attempts, jobs, runs, versions
 
 AnyRow = Row[Any]
+SKIPPED = RunState.SKIPPED.value
 
 
 def job(connection: Connection, job_id: str) -> AnyRow | None:
@@ -84,12 +96,28 @@ def run_of_trigger(connection: Connection, job_id: str, trigger_key: str) -> Any
 
 
 def latest_runs(connection: Connection, job_ids: Collection[str]) -> dict[str, AnyRow]:
-    """The newest run of each job; ids sort by time, and the index finds them one by one."""
-    newest = (
-        select(func.max(runs.c.id)).where(runs.c.job_id == jobs.c.id).scalar_subquery()
-    ).correlate(jobs)
-    wanted = select(newest).where(jobs.c.id.in_(job_ids))
-    rows = connection.execute(run_select().where(runs.c.id.in_(wanted)))
+    """The run of each job that tells how it stands; ids sort by time.
+
+    That is the newest that was not skipped: a run that is skipped because the
+    test before it failed must not hide that failure. A job whose every run
+    was skipped has the newest of those.
+    """
+
+    def newest(*conditions: ColumnElement[bool]) -> ScalarSelect[str]:
+        # Down the index and no further than to the first that fits.
+        return (
+            select(runs.c.id)
+            .where(runs.c.job_id == jobs.c.id, *conditions)
+            .order_by(runs.c.id.desc())
+            .limit(1)
+            .correlate(jobs)
+            .scalar_subquery()
+        )
+
+    wanted = select(func.coalesce(newest(runs.c.state != SKIPPED), newest()))
+    rows = connection.execute(
+        run_select().where(runs.c.id.in_(wanted.where(jobs.c.id.in_(job_ids))))
+    )
     return {row.job_id: row for row in rows}
 
 
