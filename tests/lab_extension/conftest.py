@@ -60,6 +60,7 @@ class StandIn:
     url: str
     folder: Path
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     bundles: dict[str, bytes] = field(default_factory=dict)
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     refuse: dict[str, Response] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class StandIn:
     def reset(self) -> None:
         """As it was at the start."""
         self.jobs.clear()
+        self.runs.clear()
         self.bundles.clear()
         self.seen.clear()
         self.refuse.clear()
@@ -95,6 +97,7 @@ class StandIn:
         }
         if state == "succeeded" and job["last_run"]["test"]:
             job["active_version"] = job["latest_version"]["number"]
+            job["latest_version"]["state"] = "active"
 
 
 def _schedule(given: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -210,6 +213,10 @@ def _service(state: StandIn) -> FastAPI:
     @app.get(prefix + "/jobs/{job_id}")
     def one_job(job_id: str) -> Any:
         return next(job for job in state.jobs if job["id"] == job_id)
+
+    @app.get(prefix + "/jobs/{job_id}/runs")
+    def list_runs(job_id: str) -> Any:
+        return {"items": state.runs.get(job_id, []), "next": None}
 
     @app.get(prefix + "/runs/{run_id}/files/notebook.html")
     def html(run_id: str) -> Any:

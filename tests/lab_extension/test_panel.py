@@ -147,6 +147,25 @@ def test_a_notebook_that_is_a_job_gets_a_new_version_unless_a_new_job_is_asked_f
     eventually(lambda: len(service.jobs) == 2)
 
 
+def test_a_run_that_waits_for_its_test_run_does_not_hide_how_that_failed(
+    page: Any, lab: Lab, service: StandIn
+) -> None:
+    lab.notebook("report.ipynb", "1 / 0")
+    productionize(page, lab)
+    at(page, "field-when-now").check()
+    expect(at(page, "submit")).to_have_text("Run now")
+    at(page, "submit").click()
+    expect(at(page, "done")).to_contain_text("is registered and being tested")
+    job = service.jobs[0]
+    failure = {"cell": 0, "ename": "ZeroDivisionError", "evalue": "by zero", "traceback": []}
+    test = job["last_run"] | {"state": "failed", "failure": failure, "id": "test"}
+    service.runs[job["id"]] = [test]
+    job["last_run"] |= {"test": False, "state": "skipped", "reason": "not active"}
+    expect(at(page, "done")).to_contain_text("did not succeed")
+    expect(at(page, "job")).to_contain_text("Cell 1: ZeroDivisionError: by zero")
+    expect(at(page, "job")).to_have_attribute("data-state", "failed")
+
+
 def test_a_finding_that_stops_it_stops_the_button_until_it_is_mended(page: Any, lab: Lab) -> None:
     lab.notebook("report.ipynb", "def broken(:")
     productionize(page, lab)

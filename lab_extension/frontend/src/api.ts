@@ -4,7 +4,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import { fromAnswer, ProblemError, unreachable } from './problem.ts';
-import type { Job, NotebookInfo, Preview, Schedule, Step, Submission } from './wire.ts';
+import type { Job, NotebookInfo, Preview, Run, Schedule, Step, Submission } from './wire.ts';
 
 export class Api {
   constructor(private readonly settings: ServerConnection.ISettings) {}
@@ -36,6 +36,12 @@ export class Api {
 
   job(id: string): Promise<Job> {
     return this.request(`jobs/jobs/${encodeURIComponent(id)}`);
+  }
+
+  /** The newest runs of a job. */
+  async runs(id: string, limit: number): Promise<Run[]> {
+    const path = `jobs/jobs/${encodeURIComponent(id)}/runs?limit=${limit}`;
+    return (await this.request<{ items: Run[] }>(path)).items;
   }
 
   /** @throws ProblemError - always, when there is no answer to give. */

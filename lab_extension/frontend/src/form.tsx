@@ -4,7 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { Field, FieldError, Notice, Radios, Select, useTrans } from './fields.tsx';
-import { inZone } from './format.ts';
+import { inZone, withoutZone } from './format.ts';
 import { marks } from './marks.ts';
 import type { PanelModel } from './model.ts';
 import { LAST_DAY_OF_EVERY_MONTH, timezones, toCron } from './schedule.ts';
@@ -90,10 +90,11 @@ function primaryLabel({ sheet, draft }: Part, trans: TranslationBundle): string 
   if (draft.when === 'now') {
     return version ? trans.__('Run the new version now') : trans.__('Run now');
   }
-  const sentence = sheet.preview?.sentence;
-  if (!sentence) {
+  const { preview } = sheet;
+  if (!preview) {
     return version ? trans.__('Update the job') : trans.__('Schedule');
   }
+  const sentence = withoutZone(preview.sentence, preview.timezone);
   return version
     ? trans.__('Update: %1', sentence)
     : trans.__('Schedule: %1', sentence);
@@ -117,13 +118,12 @@ function Checks({ model, info }: Part): JSX.Element {
     warning: trans.__('Warning'),
     info: trans.__('Note')
   };
+  if (info.findings.length === 0) {
+    return <div className="alm-Help">{trans.__('Checks: nothing found')}</div>;
+  }
   return (
     <details className="alm-Fold" open>
-      <summary className="alm-Heading">
-        {info.findings.length
-          ? trans.__('Checks (%1)', info.findings.length)
-          : trans.__('Checks: nothing found')}
-      </summary>
+      <summary className="alm-Heading">{trans.__('Checks (%1)', info.findings.length)}</summary>
       <ul className="alm-List" data-testid={marks.findings}>
         {info.findings.map((finding, index) => (
           <li

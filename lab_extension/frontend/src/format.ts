@@ -23,6 +23,11 @@ export function inZone(instant: string, timezone: string | undefined, locale?: s
   }
 }
 
+/** A schedule's sentence without the time zone, for where that is told beside it. */
+export function withoutZone(sentence: string, timezone: string): string {
+  return sentence.endsWith(` (${timezone})`) ? sentence.slice(0, -timezone.length - 3) : sentence;
+}
+
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['day', 86400],
   ['hour', 3600],

@@ -76,15 +76,26 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
+/** The save under way of each notebook. */
+const saves = new WeakMap<NotebookPanel, Promise<void>>();
+
 function notebookOf(panel: NotebookPanel): Notebook {
   const { context } = panel;
   return {
     path: context.path,
-    save: async () => {
-      await context.ready;
-      if (context.model.dirty) {
-        await context.save();
-      }
+    save: () => {
+      // One after the other: two at once take each other for somebody else's
+      // change of the file, and Lab then asks whose to keep.
+      const before = saves.get(panel) ?? context.ready;
+      const now = before
+        .catch(() => undefined)
+        .then(async () => {
+          if (context.model.dirty) {
+            await context.save();
+          }
+        });
+      saves.set(panel, now);
+      return now;
     },
     reveal: cell => {
       const { content } = panel;

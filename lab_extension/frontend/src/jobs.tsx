@@ -4,16 +4,15 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { useTrans } from './fields.tsx';
-import { duration, inZone, relative } from './format.ts';
+import { duration, inZone, relative, withoutZone } from './format.ts';
 import { marks } from './marks.ts';
 import { pageUrl } from './model.ts';
 import type { Job, Run } from './wire.ts';
 
 type State = Run['state'] | 'paused' | 'none';
 
-/** What a job's badge says; a run that is under way says more than a pause. */
-function stateOf(job: Job): State {
-  const run = job.last_run;
+/** What a job's badge says of this run; one that is under way says more than a pause. */
+function stateOf(job: Job, run: Run | null): State {
   if (run && (run.state === 'queued' || run.state === 'running')) {
     return run.state;
   }
@@ -79,58 +78,64 @@ function runLine(run: Run, now: number, trans: TranslationBundle, locale: string
 }
 
 /** After a submission: what came of it, as far as it is known by now. */
-export function Outcome(props: { job: Job; version: boolean }): JSX.Element {
+export function Outcome(props: { job: Job; testRun: Run | null; version: boolean }): JSX.Element {
   const trans = useTrans();
-  const { job } = props;
-  const run = job.last_run;
-  const failed = run?.test && (run.state === 'failed' || run.state === 'cancelled');
-  const live = run?.state === 'queued' || run?.state === 'running';
-  const title = failed
-    ? trans.__('The test run of %1 did not succeed.', job.name)
-    : live
-      ? props.version
-        ? trans.__('%1 has a new version, which is being tested.', job.name)
-        : trans.__('%1 is registered and being tested.', job.name)
-      : props.version
-        ? trans.__('%1 has a new version.', job.name)
-        : trans.__('%1 is in production.', job.name);
-  const text = failed
-    ? job.active_version === null
-      ? trans.__('It is not in production. Mend the notebook and productionize it again.')
-      : trans.__(
-          'Version %1 stays active. Mend the notebook and productionize it again.',
-          job.active_version
-        )
-    : trans.__('You can close the notebook and sign out: it runs without you.');
+  const { job, version } = props;
+  const run = props.testRun ?? job.last_run;
+  const draft = job.latest_version.state === 'draft';
+  const failed = draft && run !== null && ['failed', 'cancelled', 'skipped'].includes(run.state);
+  let title: string;
+  let text = trans.__('You can close the notebook and sign out: it runs without you.');
+  if (failed) {
+    title = trans.__('The test run of %1 did not succeed.', job.name);
+    text =
+      job.active_version === null
+        ? trans.__('It is not in production. Mend the notebook and productionize it again.')
+        : trans.__(
+            'Version %1 stays active. Mend the notebook and productionize it again.',
+            job.active_version
+          );
+  } else if (draft) {
+    title = version
+      ? trans.__('%1 has a new version, which is being tested.', job.name)
+      : trans.__('%1 is registered and being tested.', job.name);
+  } else if (job.latest_version.state === 'active') {
+    title = version
+      ? trans.__('%1 has a new version.', job.name)
+      : trans.__('%1 is in production.', job.name);
+  } else {
+    title = trans.__('%1 was tested and waits for approval.', job.name);
+  }
   return (
-    <div
-      className={`alm-Notice alm-mod-${failed ? 'error' : 'success'}`}
-      data-testid={marks.done}
-    >
+    <div className={`alm-Notice alm-mod-${failed ? 'error' : 'success'}`} data-testid={marks.done}>
       <div className="alm-Notice-title">{title}</div>
       {text}
     </div>
   );
 }
 
-export function JobCard(props: { job: Job; locale: string }): JSX.Element {
+/**
+ * @param testRun - the test run of a version that is not active yet; it is
+ *   told instead of the run that waits for it.
+ */
+export function JobCard(props: { job: Job; testRun: Run | null; locale: string }): JSX.Element {
   const trans = useTrans();
   const { job, locale } = props;
   const now = useNow();
-  const run = job.last_run;
+  const run = props.testRun ?? job.last_run;
   return (
     <section
       className="alm-Card"
       data-testid={marks.job}
       data-job={job.id}
-      data-state={stateOf(job)}
+      data-state={stateOf(job, run)}
       aria-label={trans.__('Job %1', job.name)}
     >
       <div className="alm-Card-head">
         <span className="alm-Card-name" title={job.name}>
           {job.name}
         </span>
-        <Badge state={stateOf(job)} />
+        <Badge state={stateOf(job, run)} />
       </div>
       {run ? (
         <div className="alm-Card-line">
@@ -162,7 +167,7 @@ export function JobCard(props: { job: Job; locale: string }): JSX.Element {
       )}
       {job.schedule && (
         <div className="alm-Card-line" data-testid={marks.nextRun}>
-          {job.schedule.sentence} ({job.schedule.timezone})
+          {withoutZone(job.schedule.sentence, job.schedule.timezone)} ({job.schedule.timezone})
           {job.next_run && (
             <>
               <br />
@@ -188,12 +193,12 @@ function Row(props: { job: Job; now: number; locale: string }): JSX.Element {
   const trans = useTrans();
   const { job, now, locale } = props;
   return (
-    <li className="alm-Row" data-testid={marks.row} data-job={job.id} data-state={stateOf(job)}>
+    <li className="alm-Row" data-testid={marks.row} data-job={job.id} data-state={stateOf(job, job.last_run)}>
       <div className="alm-Row-head">
         <NewTab path={job.url} mark={marks.jobLink}>
           {job.name}
         </NewTab>
-        <Badge state={stateOf(job)} />
+        <Badge state={stateOf(job, job.last_run)} />
       </div>
       <div className="alm-Row-line">
         {job.last_run ? runLine(job.last_run, now, trans, locale) : trans.__('No runs yet')}

@@ -10,11 +10,12 @@ import { asProblem, formField, passing } from './problem.ts';
 import { localTimezone, toCron } from './schedule.ts';
 import { blank, blockers, carryOver, firstDraft, freshName, merge, place, submission } from './sheet.ts';
 import type { Draft, Sheet } from './sheet.ts';
-import type { Job, Problem, Submission } from './wire.ts';
+import type { Job, Problem, Run, Submission } from './wire.ts';
 
 /** Milliseconds. A live run is watched closely; the rest only has to be true. */
 const INTERVAL = { live: 1500, idle: 15_000, longest: 60_000, step: 400, typing: 300 };
 const LISTED = 50;
+const TEST_IS_AMONG = 10;
 
 export interface Notebook {
   path: string;
@@ -53,6 +54,17 @@ export class PanelModel extends VDomModel {
   get job(): Job | null {
     const id = this.sheet?.info?.job?.id;
     return (id && this.jobs?.find(job => job.id === id)) || this.sheet?.info?.job || null;
+  }
+
+  /**
+   * The test run that decides on the newest version of the job in front, where
+   * another run hides it: one that waits for it, or was skipped as it failed.
+   */
+  get testRun(): Run | null {
+    const { job, test } = this;
+    return job && test && awaitsTest(job) && test.version === job.latest_version.number
+      ? test
+      : null;
   }
 
   override dispose(): void {
@@ -279,11 +291,12 @@ export class PanelModel extends VDomModel {
     try {
       await this.notebook?.save();
       return true;
-    } catch (error) {
+    } catch {
+      // Lab itself has shown what kept it from saving.
       sheet.failure = {
         code: 'not-saved',
         title: 'The notebook could not be saved, so nothing was done.',
-        mend: error instanceof Error ? error.message : undefined,
+        mend: 'Save it, then try again.',
         status: 0
       };
       this.refused(sheet.failure.title);
@@ -362,6 +375,12 @@ export class PanelModel extends VDomModel {
           this.forget(own.id);
         }
       }
+      const mine = own && jobs.find(job => job.id === own.id);
+      if (mine && awaitsTest(mine)) {
+        const runs = await this.api.runs(mine.id, TEST_IS_AMONG);
+        const { number } = mine.latest_version;
+        this.test = runs.find(run => run.test && run.version === number) ?? null;
+      }
       this.say(jobs);
       this.jobs = jobs;
       this.outage = null;
@@ -415,12 +434,18 @@ export class PanelModel extends VDomModel {
   private readonly stale = new Set<Sheet>();
   private readonly poll: Poll;
   private readonly previewer: Debouncer;
+  private test: Run | null = null;
   private notebook: Notebook | null = null;
   private pending: { id: string; text: string } | null = null;
 }
 
 export function isLive(job: Job): boolean {
   return job.last_run?.state === 'queued' || job.last_run?.state === 'running';
+}
+
+/** Whether a test run that is not the last run decides on the newest version. */
+function awaitsTest(job: Job): boolean {
+  return job.latest_version.state === 'draft' && job.last_run !== null && !job.last_run.test;
 }
 
 /** Where a page of the job service is; with subdomains, the hub is another host. */

@@ -126,10 +126,10 @@ function NotebookPart({ model, sheet, trans, locale }: Props & { sheet: Sheet })
       )}
       {sheet.done && job && (
         <div ref={outcome} tabIndex={-1} className="alm-Outcome">
-          <Outcome job={job} version={sheet.done === 'version'} />
+          <Outcome job={job} testRun={model.testRun} version={sheet.done === 'version'} />
         </div>
       )}
-      {job && <JobCard job={job} locale={locale} />}
+      {job && <JobCard job={job} testRun={model.testRun} locale={locale} />}
       {job && (
         <button
           type="button"

@@ -53,6 +53,7 @@ export type RunState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelle
 
 export interface Run {
   id: string;
+  version: number;
   state: RunState;
   reason: string;
   test: boolean;

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 const source = '../../../lab_extension/frontend/src/';
 const { fromCron, toCron, defaultChoice } = await import(`${source}schedule.ts`);
 const { collect, read, write } = await import(`${source}parameters.ts`);
-const { duration, inZone, relative } = await import(`${source}format.ts`);
+const { duration, inZone, relative, withoutZone } = await import(`${source}format.ts`);
 const { formField, fromAnswer } = await import(`${source}problem.ts`);
 const sheets = await import(`${source}sheet.ts`);
 
@@ -122,6 +122,11 @@ test('times are told in the zone of the schedule', () => {
   assert.match(inZone('2026-03-30T04:00:00Z', 'Europe/Paris', 'en-GB'), /30 Mar.*06:00/);
   assert.match(inZone('2026-03-30T04:00:00Z', 'No/Where', 'en-GB'), /30 Mar/);
   assert.equal(inZone('soon', 'UTC', 'en'), 'soon');
+});
+
+test('a zone is told once', () => {
+  assert.equal(withoutZone('At 06:00 (Europe/Paris)', 'Europe/Paris'), 'At 06:00');
+  assert.equal(withoutZone('At 06:00', 'Europe/Paris'), 'At 06:00');
 });
 
 test('durations and distances read well', () => {
