@@ -180,7 +180,11 @@ def test_a_failing_test_run_shows_why_and_skips_what_waited(
     waited = next(run for run in floor.jobs.list_runs(ana, job.id).items if not run.test)
     run = floor.ended(ana, waited.id)
     assert (run.state, run.reason) == (RunState.SKIPPED, "not active")
-    assert floor.jobs.get_job(ana, job.id).active_version is None
+    seen = floor.jobs.get_job(ana, job.id)
+    assert seen.active_version is None
+    # What was skipped for the failure must not hide the failure.
+    assert seen.last_run is not None
+    assert seen.last_run.id == test.id
 
 
 def test_while_it_runs_progress_events_and_log_can_be_seen(

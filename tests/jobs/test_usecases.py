@@ -289,18 +289,6 @@ class TestActivation:
             jobs.run_now(ana, job.id, RunIn())
         assert caught.value.code == "not-active"
 
-    def test_what_is_skipped_for_a_failed_test_does_not_hide_it(
-        self, office: Any, jobs: Jobs, ana: Principal
-    ) -> None:
-        job = office.register(ana, run_now=True)
-        test = office.test_run(ana, job)
-        office.finish(test.id, "failed")
-        newest = jobs.list_runs(ana, job.id).items[0]
-        assert (newest.trigger.kind, newest.state) == ("manual", "skipped")
-        last = jobs.get_job(ana, job.id).last_run
-        assert last is not None
-        assert (last.id, last.state) == (test.id, "failed")
-
     def test_a_run_that_is_asked_for_meanwhile_waits(
         self, office: Any, jobs: Jobs, ana: Principal
     ) -> None:
