@@ -7,6 +7,7 @@ cut short has no end and is refused.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -58,7 +59,7 @@ class ArchiveWriter:
         self._raw = os.fdopen(descriptor, "wb")
         # Level 3: what takes space are Parquet, PNG and bundles, compressed already.
         self._gzip = gzip.GzipFile("", "wb", 3, self._raw, mtime=0)
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.PAX_FORMAT)
+        self._tar = tarfile.open(fileobj=self._gzip, mode="w", format=tarfile.PAX_FORMAT)
         self._add(HEADER, json.dumps(self._header, indent=1).encode())
         return self
 
@@ -184,14 +185,30 @@ class Member:
 
 
 class _Hashed:
-    def __init__(self, file: BinaryIO | Any):
+    def __init__(self, file: BinaryIO | Any, archive: Path):
         self._file = file
+        self._archive = archive
         self.digest = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        data: bytes = self._file.read(size)
+        with _whole(self._archive):
+            data: bytes = self._file.read(size)
         self.digest.update(data)
         return data
+
+
+@contextlib.contextmanager
+def _whole(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(archive, f"cannot be read to its end ({error})") from error
+
+
+def _damaged(archive: Path, what: str) -> Damaged:
+    return Damaged(
+        f"{archive} is damaged: it {what}.", mend="Take another copy; nothing was restored."
+    )
 
 
 class ArchiveReader:
@@ -212,11 +229,12 @@ class ArchiveReader:
         Raises:
             Damaged: cut short, changed, or not a backup.
         """
-        try:
-            with tarfile.open(self.path, "r|gz") as tar:
-                yield from self._members(tar)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise self._damaged(f"cannot be read to its end ({error})") from error
+        with (
+            _whole(self.path),
+            gzip.open(self.path) as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
+        ):
+            yield from self._members(tar)
 
     def _members(self, tar: tarfile.TarFile) -> Iterator[Member]:
         seen: dict[str, str] = {}
@@ -235,19 +253,21 @@ class ArchiveReader:
                 self.manifest = self._document(tar, entry, MANIFEST)
                 continue
             if self.manifest:
-                raise self._damaged("goes on after its end")
-            content = _Hashed(tar.extractfile(entry)) if entry.isreg() else None
+                raise _damaged(self.path, "goes on after its end")
+            content = _Hashed(tar.extractfile(entry), self.path) if entry.isreg() else None
             yield Member(entry, str(entry.pax_headers.get(MEDIA_TYPE, "")), content)
             if content is not None:
                 while content.read(CHUNK):
                     pass
                 seen[entry.name] = content.digest.hexdigest()
         if not self.manifest:
-            raise self._damaged("has no end: it was cut short")
+            raise _damaged(self.path, "has no end: it was cut short")
         if seen != self.manifest.get("sha256"):
             listed = self.manifest.get("sha256", {})
             wrong = sorted(name for name in {*seen, *listed} if seen.get(name) != listed.get(name))
-            raise self._damaged(f"has {len(wrong)} members that changed, {wrong[0]} among them")
+            raise _damaged(
+                self.path, f"has {len(wrong)} members that changed, {wrong[0]} among them"
+            )
 
     def _document(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str) -> dict[str, Any]:
         file = tar.extractfile(entry) if entry.name == name else None
@@ -257,8 +277,3 @@ class ArchiveReader:
             )
         document: dict[str, Any] = json.load(io.TextIOWrapper(file, "utf-8"))
         return document
-
-    def _damaged(self, what: str) -> Damaged:
-        return Damaged(
-            f"{self.path} is damaged: it {what}.", mend="Take another copy; nothing was restored."
-        )
