@@ -48,7 +48,7 @@ def demo(
     console = Console(stderr=True, highlight=False, markup=False)
 
     def done(step: Step) -> None:
-        console.print(f"{step.finished:7.1f} s  {step.title}: {step.outcome}")
+        console.print(f"{step.finished:7.1f} s  {step.title}: {step.outcome}", soft_wrap=True)
 
     with console.status("Starting") as status:
         report = walk(
