@@ -13,6 +13,11 @@ def kernel_environment(
     ``credentials_url`` with the token in ``token_file`` when they need some, and
     again before those expire.
 
+    PyArrow reads them in ``FileSystem.from_uri``, not in a bare ``S3FileSystem()``;
+    its ``write_dataset`` and pandas' ``partition_cols`` need ``create_dir=False``,
+    since otherwise they ask about the bucket as a whole, which is refused. What
+    pandas does through fsspec (``read_csv`` of an address) needs an open file.
+
     Args:
         endpoint: address of the S3 API, ``http://127.0.0.1:PORT``.
         region: of the bucket.
