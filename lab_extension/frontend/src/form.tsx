@@ -64,8 +64,8 @@ export function ProductionizeForm(props: Part & { locale: string }): JSX.Element
               'A test run starts at once: it really runs the notebook, and what it writes goes to a test folder. Once it has succeeded, the job is live.'
             )}
       </p>
-      {sheet.failure && <Notice problem={sheet.failure} mark={marks.failure} />}
       <div className="alm-Action">
+        {sheet.failure && <Notice problem={sheet.failure} mark={marks.failure} />}
         <button
           type="submit"
           className="jp-mod-styled jp-mod-accept alm-Submit"

@@ -56,7 +56,8 @@ function NewTab(props: { path: string; mark: string; children: React.ReactNode }
 
 /** What the last run did: one line, in words. */
 function runLine(run: Run, now: number, trans: TranslationBundle, locale: string): string {
-  const kind = run.test ? trans.__('Test run') : trans.__('Last run');
+  const live = run.state === 'queued' || run.state === 'running';
+  const kind = run.test ? trans.__('Test run') : live ? trans.__('Run') : trans.__('Last run');
   const took =
     run.started_at && run.finished_at ? duration(run.started_at, run.finished_at) : undefined;
   switch (run.state) {
