@@ -33,6 +33,7 @@ from hub_ext.errors import (
     Unavailable,
 )
 from hub_ext.jobs.schemas import (
+    FINISHED,
     BundleOut,
     EventOut,
     JobIn,
@@ -40,7 +41,6 @@ from hub_ext.jobs.schemas import (
     MeOut,
     RunIn,
     RunOut,
-    RunState,
     ScheduleIn,
     ScheduleOut,
     VersionIn,
@@ -49,9 +49,6 @@ from hub_ext.jobs.schemas import (
 
 API = "/api/v1"
 PREFIX = "/services/jobs"
-FINISHED = frozenset(
-    {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED},
-)
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -389,7 +389,7 @@ def _follow(client: JobsClient, run: RunOut) -> RunOut:
     from rich.console import Console
 
     from hub_ext import words
-    from hub_ext.client import FINISHED
+    from hub_ext.jobs.schemas import FINISHED
 
     console = Console(stderr=True, highlight=False, markup=False)
     said = ""

@@ -30,6 +30,11 @@ class RunState(StrEnum):
     SKIPPED = "skipped"
 
 
+UNFINISHED = frozenset({RunState.QUEUED, RunState.RUNNING})
+FINISHED = frozenset(RunState) - UNFINISHED
+"""A finished run stays as it is."""
+
+
 class AttemptState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"

@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 
 from hub_ext import toolchain, words
-from hub_ext.client import API, FINISHED, PREFIX
+from hub_ext.client import API, PREFIX
 from hub_ext.commands.demo import outputs
 from hub_ext.commands.demo.person import Person
 from hub_ext.commands.demo.report import Clock, DemoFailed, Failure, Recorder, Report, Step
 from hub_ext.commands.demo.tree import Tree
 from hub_ext.errors import NotFound, PublicError
-from hub_ext.jobs.schemas import RunOut, RunState
+from hub_ext.jobs.schemas import FINISHED, RunOut, RunState
 from hub_ext.names import Project, TriggerKind
 from hub_ext.settings import StorageSettings
 from hub_ext.state import Endpoints

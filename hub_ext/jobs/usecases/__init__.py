@@ -6,7 +6,8 @@ going; only `hub_ext.jobs.reconcile` calls it.
 """
 
 from hub_ext.jobs.usecases.execution import Execution
-from hub_ext.jobs.usecases.jobs import Jobs, RunFile
+from hub_ext.jobs.usecases.jobs import Jobs
 from hub_ext.jobs.usecases.ports import Options
+from hub_ext.jobs.usecases.results import RunFile
 
 __all__ = ["Execution", "Jobs", "Options", "RunFile"]

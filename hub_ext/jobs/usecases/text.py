@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hub_ext.errors import Invalid
+from hub_ext.jobs import schedule
+from hub_ext.jobs.schemas import ScheduleIn
 
 NAME_LIMIT = 100
 PATH_LIMIT = 1000
@@ -46,3 +48,12 @@ def prose(value: str, field: str) -> str:
             field=field,
         )
     return value
+
+
+def when(wanted: ScheduleIn | None) -> schedule.Schedule | None:
+    """A schedule that makes sense, or none.
+
+    Raises:
+        Invalid: with ``field`` ``schedule.cron`` or ``schedule.timezone``.
+    """
+    return schedule.parse(wanted.cron, wanted.timezone) if wanted else None

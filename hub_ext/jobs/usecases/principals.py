@@ -1,0 +1,91 @@
+"""Who somebody is and what they may touch; run tokens and credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub_ext.jobs.schemas import JobOut, MeOut, ProjectOut, RunState, TokenOut
+from hub_ext.jobs.store import reads
+from hub_ext.jobs.store.tables import run_tokens, runs
+from hub_ext.jobs.usecases import access, tokens
+from hub_ext.jobs.usecases.base import UseCases
+from hub_ext.names import Principal, PrincipalKind, Project, Right, Role
+
+
+class PrincipalCases(UseCases):
+    """What principals may ask about themselves."""
+
+    def me(self, principal: Principal) -> MeOut:
+        """Who the principal is, and where it may act."""
+        return MeOut(
+            name=principal.name,
+            kind=principal.kind,
+            projects=[
+                ProjectOut(
+                    slug=project.slug,
+                    title=self._options.titles.get(project.slug, ""),
+                    roles=sorted(principal.roles(project)),
+                    personal=project.personal,
+                )
+                for project in sorted(principal.projects)
+            ],
+            rights=sorted(principal.rights),
+        )
+
+    def may_manage(self, principal: Principal, job: JobOut) -> bool:
+        """Whether changing, pausing, cancelling and deleting will be allowed."""
+        return not job.archived and access.may_manage(
+            principal, Project(job.project), job.created_by
+        )
+
+    def may_submit(self, principal: Principal, job: JobOut) -> bool:
+        """Whether asking for a run will be allowed."""
+        return not job.archived and access.may_submit(principal, Project(job.project))
+
+    def lookup_run_token(self, token: str) -> Principal | None:
+        """The run that a token stands for, while it goes on; None for any other token."""
+        if not token.startswith(tokens.PREFIX):
+            return None
+        with self._database.reading() as connection:
+            row = connection.execute(
+                reads.run_select()
+                .join(run_tokens, run_tokens.c.run_id == runs.c.id)
+                .where(
+                    run_tokens.c.sha256 == tokens.digest(token),
+                    runs.c.state == RunState.RUNNING.value,
+                )
+            ).one_or_none()
+        if row is None:
+            return None
+        return Principal(
+            kind=PrincipalKind.RUN,
+            name=row.id,
+            projects={Project(row.project): frozenset({Role.MEMBER})},
+            rights=frozenset({Right.READ}),
+        )
+
+    def introspect(self, principal: Principal, token: str) -> TokenOut:
+        """What a run token stands for; for services that runs talk to.
+
+        Whoever asks has the token already, so nothing is told to a stranger.
+        """
+        run = self.lookup_run_token(token)
+        if run is None:
+            return TokenOut(active=False)
+        with self._database.reading() as connection:
+            row = reads.run(connection, run.name)
+        assert row is not None
+        return TokenOut(active=True, run=row.id, job=row.job_id, project=row.project)
+
+    def credentials(self, principal: Principal) -> dict[str, Any]:
+        """Credentials for the object store, as SDKs ask for them.
+
+        A person reads and writes the own home and the projects; a run those
+        of its project alone. A credential without the right to submit reads.
+        """
+        access.require(Right.READ, principal)
+        prefixes = [project.prefix for project in sorted(principal.projects)]
+        writes = principal.kind is PrincipalKind.RUN or Right.SUBMIT in principal.rights
+        return self._credentials(
+            read=prefixes, write=prefixes if writes else [], name=str(principal)
+        )
