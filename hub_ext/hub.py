@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ def configure_hub(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     endpoints = Endpoints.load(state)
     logging.getLogger("tornado.application").addFilter(WithoutSessionIds())
     network(c, state, endpoints)
+    pages(c)
     sign_in(c, state, environment.get(settings_module.SETTINGS_FILE_VARIABLE, ""))
     services(c, state, endpoints)
     spawning(c, state)
@@ -66,6 +68,13 @@ def network(c: Any, state: StateFolder, endpoints: Endpoints) -> None:
     state.secret("hub-cookie-secret")
     c.JupyterHub.cookie_secret_file = str(state.secrets / "hub-cookie-secret")
     c.CryptKeeper.keys = [bytes.fromhex(state.secret("auth-state-key"))]
+
+
+def pages(c: Any) -> None:
+    """Almanac's name and mark on the hub's pages, by JupyterHub's own means."""
+    here = Path(__file__).resolve().parent
+    c.JupyterHub.logo_file = str(here / "jobs" / "pages" / "static" / "almanac.svg")
+    c.JupyterHub.template_paths = [str(here / "hub_pages")]
 
 
 def sign_in(c: Any, state: StateFolder, settings_file: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 from traitlets.config import Config
 
 import hub_ext
@@ -50,6 +52,33 @@ def test_proxy_and_services_are_external(state: StateFolder) -> None:
     for service in c.JupyterHub.services:
         assert "command" not in service
         assert len(service["api_token"]) <= 64
+
+
+def test_the_hubs_pages_wear_almanacs_name_and_lead_to_the_jobs(state: StateFolder) -> None:
+    c = configured(state)
+    logo = Path(c.JupyterHub.logo_file)
+    assert logo.read_text().startswith("<svg")
+    (folder,) = map(Path, c.JupyterHub.template_paths)
+    upstream = Path(sys.prefix) / "share" / "jupyterhub" / "templates"
+    # As JupyterHub itself loads them: ours first, its own under a prefix, too.
+    loader = ChoiceLoader(
+        [
+            PrefixLoader({"templates": FileSystemLoader(upstream)}, "/"),
+            FileSystemLoader([folder, upstream]),
+        ]
+    )
+    pages = Environment(loader=loader, autoescape=True)
+    pages.globals["static_url"] = lambda path, **_: f"/hub/static/{path}"
+    context = {"base_url": "/hub/", "prefix": "/", "parsed_scopes": {}, "services": []}
+    login = pages.get_template("login.html").render(context, authenticator=SimpleNamespace())
+    assert "<title>Almanac</title>" in login.replace("\n", "")
+    assert "JupyterHub logo" not in login
+    ana = SimpleNamespace(name="ana", json_escaped_name="ana", spawner=SimpleNamespace())
+    home = pages.get_template("home.html").render(
+        context, user=ana, default_server=SimpleNamespace(active=False), no_spawner_check=True
+    )
+    assert home.count('href="/services/jobs/"') == 2
+    assert "Start" in home
 
 
 def test_servers_outlive_the_hub_and_are_never_turned_away(state: StateFolder) -> None:

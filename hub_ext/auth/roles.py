@@ -163,7 +163,8 @@ def services(*, jobs_url: str, jobs_token: str, operator_token: str) -> list[dic
             "api_token": jobs_token,
             "oauth_no_confirm": True,
             "oauth_client_allowed_scopes": list(BROWSER_SCOPES),
-            "display": True,
+            # The hub's pages have a link of their own to it (`hub_ext/hub_pages`).
+            "display": False,
             # The hub waits this long for it at its start, and goes on without.
             "timeout": 1,
         },
