@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -223,12 +223,12 @@ def test_the_strip_is_oldest_first_and_as_high_as_runs_are_long(make: SimpleName
             finished_at=None if seconds is None else start + timedelta(seconds=seconds),
         )
 
-    bars = views.strip([run(100), run(50), run(None)], views.UTC, make.now)
+    bars = views.strip([run(100), run(50), run(None)], UTC, make.now)
     assert [bar.x for bar in bars] == [0, 10, 20]
     assert [bar.height for bar in bars] == [4, 14, 24]
     assert all(bar.y + bar.height == 24 for bar in bars)
-    assert views.strip([], views.UTC, make.now) == []
-    assert len(views.strip([run(1)] * 80, views.UTC, make.now)) == 30
+    assert views.strip([], UTC, make.now) == []
+    assert len(views.strip([run(1)] * 80, UTC, make.now)) == 30
 
 
 def test_the_list_is_looked_at_more_often_while_something_runs(make: SimpleNamespace) -> None:
