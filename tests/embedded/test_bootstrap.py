@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ def test_a_step_that_failed_is_tried_again(setup: Setup) -> None:
     done: list[str] = []
     setup.step("platform", ["x"], lambda: done.append("made"))
     assert done == ["made"]
+
+
+def test_an_environment_that_works_is_kept_whichever_python_is_called(setup: Setup) -> None:
+    assert not setup.usable()
+    venv.create(setup.venv, with_pip=False, symlinks=True)
+    assert setup.usable()
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(setup: Setup) -> None:
+    venv.create(setup.venv, with_pip=False, symlinks=True)
+    setup.python.unlink()
+    setup.python.symlink_to(setup.venv / "gone")
+    assert not setup.usable()
 
 
 def test_what_a_failed_command_printed_is_shown(setup: Setup) -> None:
