@@ -95,6 +95,7 @@ def time(instant: datetime, zone: tzinfo, now: datetime) -> Time:
 _REASONS = {
     "not active": "No version had passed its test at that time.",
     "missed": "Almanac did not run at that time.",
+    "overtaken": "It still waited for a free place when the next one was due.",
 }
 
 
