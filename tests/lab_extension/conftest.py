@@ -420,28 +420,10 @@ def start_lab(tmp_path: Path, kernel_python: Path) -> Iterator[Callable[..., Lab
         )
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A real Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    if not (ROOT / "lab_extension/labextension/package.json").exists():
-        pytest.skip("the panel is not built: make setup")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser: Any, lab: Lab) -> Iterator[Any]:
+def page(chromium: Any, lab: Lab) -> Iterator[Any]:
     """A signed-in page; it fails the test where the panel's own script raised an error."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
     context.set_default_timeout(30_000)
     page = context.new_page()
     errors: list[str] = []

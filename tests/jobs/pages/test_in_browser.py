@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 from job_service import JobService, wait
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from hub_ext.jobs.schemas import RunIn, ScheduleIn
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
 
 ATTACK = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 DAILY = ScheduleIn(cron="0 6 * * *", timezone="Europe/Paris")
@@ -26,21 +17,19 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def contexts(service: JobService) -> Iterator[Callable[..., BrowserContext]]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--headless=new", "--disable-background-networking"],
-        )
+def contexts(service: JobService, chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    opened: list[BrowserContext] = []
 
-        def signed_in(name: str = "ana", **options: object) -> BrowserContext:
-            context = chromium.new_context(**options)  # type: ignore[arg-type]
-            key, value = service.cookie(name)
-            context.add_cookies([{"name": key, "value": value, "url": service.origin}])
-            return context
+    def signed_in(name: str = "ana", **options: object) -> BrowserContext:
+        context = chromium.new_context(**options)  # type: ignore[arg-type]
+        opened.append(context)
+        key, value = service.cookie(name)
+        context.add_cookies([{"name": key, "value": value, "url": service.origin}])
+        return context
 
-        yield signed_in
-        chromium.close()
+    yield signed_in
+    for context in opened:
+        context.close()
 
 
 @pytest.fixture
