@@ -498,6 +498,34 @@ class TestTicks:
             (at("2026-03-02 06:00"), "skipped", "missed"),
         ]
 
+    def test_of_the_ticks_that_wait_for_a_place_only_the_newest_stays(
+        self, office: Any, jobs: Jobs, execution: Execution, ana: Principal, clock: Any
+    ) -> None:
+        job = office.activate(ana, office.register(ana, cron="* * * * *"))
+        other = office.activate(ana, office.register(ana, name="Other", cron="* * * * *"))
+        by_hand = jobs.run_now(ana, job.id, RunIn())
+        clock.turn(minutes=1)
+        execution.claim_due()
+        begun = jobs.list_runs(ana, job.id).items[0]
+        assert execution.begin(begun.id) is not None
+        execution.lost(begun.id, 1, "The machine went away.")
+        for _ in range(3):
+            clock.turn(minutes=1)
+            execution.claim_due()
+        found = [(run.state, run.reason) for run in jobs.list_runs(ana, job.id).items[:4]]
+        assert found == [
+            ("queued", ""),
+            ("skipped", "overtaken"),
+            ("skipped", "overtaken"),
+            ("queued", ""),  # it was begun, and is not forgotten
+        ]
+        assert jobs.list_runs(ana, job.id).items[3].id == begun.id
+        assert jobs.get_run(ana, by_hand.id).state is RunState.QUEUED
+        skipped = jobs.list_runs(ana, job.id).items[1]
+        assert skipped.finished_at == clock.now
+        waiting = [run for run in jobs.list_runs(ana, other.id).items if run.state == "queued"]
+        assert len(waiting) == 1
+
     def test_what_a_long_downtime_leaves_is_bounded(
         self, office: Any, jobs: Jobs, execution: Execution, ana: Principal, clock: Any
     ) -> None:

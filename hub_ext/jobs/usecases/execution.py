@@ -32,6 +32,7 @@ SERVICE = Principal(kind=PrincipalKind.SERVICE, name="jobs")
 
 NOT_ACTIVE = "not active"
 MISSED = "missed"
+OVERTAKEN = "overtaken"
 MISSED_RECORDED = 100
 """Of the ticks of one downtime, at most so many are recorded one by one."""
 STARTING_LEASE = timedelta(seconds=15)
@@ -121,8 +122,11 @@ class Execution:
         """Make the runs of ticks that are due; returns how many ticks were claimed.
 
         Of the ticks that were missed the newest runs, the older ones are
-        recorded as skipped. A job whose schedule cannot be read loses its
-        next tick, with a log line, and holds up no other.
+        recorded as skipped. So is a tick that has found no place to run until
+        the job's next one is due: a job that takes longer than its period has
+        one tick waiting, not more and more of them. A job whose schedule
+        cannot be read loses its next tick, with a log line, and holds up no
+        other.
         """
         with self._database.reading() as connection:
             due = connection.execute(
@@ -212,7 +216,26 @@ class Execution:
                 reason=reason or None,
                 late=f"{(now - tick).total_seconds():.1f}s",
             )
+            if not reason:
+                self._overtake(connection, job.id, run_id, now)
         return int(inserted)
+
+    def _overtake(self, connection: Connection, job_id: str, run_id: str, now: datetime) -> None:
+        """Skip the job's older ticks that wait and were never begun."""
+        waiting = connection.execute(
+            select(runs.c.id).where(
+                runs.c.job_id == job_id,
+                runs.c.id != run_id,
+                runs.c.state == RunState.QUEUED.value,
+                runs.c.trigger_key.startswith(f"{TriggerKind.TICK}:"),
+                runs.c.started_at.is_(None),
+                IS_OPEN,
+            )
+        ).scalars()
+        for older in list(waiting):
+            run = reads.run(connection, older)
+            assert run is not None
+            self._end(connection, run, Ended(RunState.SKIPPED, OVERTAKEN), now)
 
     # -- what is wanted
 

@@ -145,6 +145,7 @@ def test_a_finished_run_is_not_looked_at_again(make: SimpleNamespace) -> None:
     [
         ("not active", "No version had passed its test"),
         ("missed", "did not run at that time"),
+        ("overtaken", "still waited for a free place"),
         ("cancelled by bo", "cancelled by bo"),
     ],
 )
