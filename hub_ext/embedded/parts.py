@@ -85,6 +85,8 @@ class Part:
             is taken for hung, and killed.
         before: called before each start, to put away what a killed
             predecessor left; may raise OSError.
+        afterwards: called when all has been stopped, to put away what it left
+            in case it had to be killed; may raise OSError.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Part:
     start_limit: float = 60.0
     silence_limit: float = 60.0
     before: Callable[[], None] | None = None
+    afterwards: Callable[[], None] | None = None
 
 
 class PartState(StrEnum):

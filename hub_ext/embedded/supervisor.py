@@ -389,6 +389,9 @@ class Supervisor:
         )
         self._collect()
         for kept in self._kept.values():
+            if kept.part.afterwards is not None:
+                with suppress(OSError):
+                    kept.part.afterwards()
             self._set(kept, PartState.STOPPED)
         if not left:
             (self._runtime / PROCESSES).unlink(missing_ok=True)

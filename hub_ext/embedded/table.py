@@ -200,6 +200,7 @@ def store_part(state: StateFolder) -> tuple[Part, str]:
         stops=Stops.AFTER_WORK,
         grace=STOP_SECONDS,
         before=before,
+        afterwards=process.clean,
     )
     process.cwd.mkdir(mode=0o700, parents=True, exist_ok=True)
     return part, process.endpoint

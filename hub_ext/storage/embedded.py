@@ -31,7 +31,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,7 +54,7 @@ PROJECT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/project"
 LONGEST_SESSION_HOURS = 12
 
 STOP_SECONDS = 4
-"""How long to wait after SIGTERM before SIGKILL. It stops in about 2 s, or, where a
+"""How long to wait after SIGTERM before SIGKILL. It stops in about 1 s, or, where a
 connection between its own parts is left half open, not for half a minute; by then
 everything but that connection is closed, so that killing it loses nothing."""
 
@@ -110,13 +110,19 @@ class StorePorts:
 
         They are kept because people's notebooks remember the endpoint.
         """
-        path = configuration(state) / PORTS
-        with contextlib.suppress(OSError, ValueError, TypeError), contextlib.ExitStack() as held:
-            last = cls(**json.loads(path.read_text()))
-            for port in last.all:
-                _bind(held, port)
-            return last
+        if last := _last_ports(state):
+            with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+                for port in last.all:
+                    _bind(held, port)
+                return last
         return cls.free()
+
+
+def _last_ports(state: StateFolder) -> StorePorts | None:
+    try:
+        return StorePorts(**json.loads((configuration(state) / PORTS).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _bind(held: contextlib.ExitStack, port: int) -> None:
@@ -152,8 +158,9 @@ class StoreProcess:
         endpoint: address of its S3 API.
         health_url: answers 200 to GET once the S3 API is up, about 0.8 s after
             the start.
-        leftovers: files outside the state folder which it removes when it is
-            stopped and leaves when it is killed.
+        leftovers: sockets outside the state folder (the place is its choice and
+            cannot be set) which it removes when it is stopped and leaves when
+            it is killed.
     """
 
     argv: tuple[str, ...]
@@ -165,9 +172,8 @@ class StoreProcess:
     leftovers: tuple[Path, ...]
 
     def clean(self) -> None:
-        """Remove what a killed store left behind."""
-        for path in self.leftovers:
-            path.unlink(missing_ok=True)
+        """Remove what a killed store left behind; call it with the store stopped."""
+        _remove_sockets(self.leftovers)
 
 
 def configuration(state: StateFolder) -> Path:
@@ -201,6 +207,8 @@ def store_process(state: StateFolder, ports: StorePorts, weed: Path) -> StorePro
         # Relative to the working folder: a path to a socket is 107 bytes at most.
         "s3.localSocket": "s3.sock",
         "filer.localSocket": "filer.sock",
+        # Seconds for other servers to learn that this one goes; there are none.
+        "volume.preStopSeconds": 0,
         # Off: what nobody asked for.
         "admin.ui": "false",
         "filer.exposeDirectoryData": "false",
@@ -226,17 +234,38 @@ def store_process(state: StateFolder, ports: StorePorts, weed: Path) -> StorePro
         endpoint=endpoint,
         health_url=f"{endpoint}/healthz",
         ports=ports,
-        leftovers=tuple(
-            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - its choice, not ours
-            for part, port in (
-                ("master", ports.master_grpc),
-                ("volume", ports.volume_grpc),
-                ("filer", ports.filer_grpc),
-                ("s3", ports.s3_grpc),
-                ("admin", ports.admin_grpc),
-            )
-        ),
+        leftovers=_sockets(ports),
     )
+
+
+def _sockets(ports: StorePorts) -> tuple[Path, ...]:
+    return tuple(
+        Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - its choice, not ours
+        for part, port in (
+            ("master", ports.master_grpc),
+            ("volume", ports.volume_grpc),
+            ("filer", ports.filer_grpc),
+            ("s3", ports.s3_grpc),
+            ("admin", ports.admin_grpc),
+        )
+    )
+
+
+def _remove_sockets(paths: Iterable[Path]) -> None:
+    """Remove the sockets that nobody listens on.
+
+    Whoever listens is the store of another Almanac that was given our port
+    meanwhile; without the socket its parts could not reach each other.
+    """
+    for path in paths:
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(1)
+            try:
+                trial.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue
 
 
 SECURITY = "security.toml"
@@ -256,6 +285,9 @@ def prepare(state: StateFolder, ports: StorePorts) -> None:
     folder = configuration(state)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One that was killed may have had other ports.
+    if last := _last_ports(state):
+        _remove_sockets(_sockets(last))
     signing_key = state.secret(SIGNING_KEY)
     for name, content in (
         (_CERTIFICATE, certificate()),

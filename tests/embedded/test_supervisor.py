@@ -43,6 +43,20 @@ def test_all_parts_run_and_end_with_it(keep: Keep, child: Child) -> None:
     assert not (keeper.folder / PROCESSES).exists()
 
 
+def test_what_a_part_leaves_outside_is_put_away(
+    keep: Keep, child: Child, tmp_path: Path
+) -> None:
+    left = tmp_path / "left"
+    left.touch()
+    gone = tmp_path / "gone"  # must not keep it from stopping
+    keeper = keep(child("one", removes=str(left)), child("two", removes=str(gone)))
+    keeper.wait_for("^ready$")
+    assert left.exists()
+    keeper.stop()
+    assert not left.exists()
+    assert keeper.process.returncode == 0
+
+
 def test_ctrl_c_ends_it_too(keep: Keep, child: Child) -> None:
     keeper = keep(child("one"))
     keeper.wait_for("^ready$")

@@ -45,6 +45,7 @@ def test_the_command_names_every_port_and_holds_no_secret(tmp_path: Path) -> Non
         assert f"={port}" in line
     assert "-ip.bind=127.0.0.1" in process.argv
     assert "-master.telemetry=false" in process.argv
+    assert "-volume.preStopSeconds=0" in process.argv  # or stopping takes a second longer
     secrets = [path.read_text().strip() for path in state.secrets.iterdir()]
     assert len(secrets) == 3
     shown = line + json.dumps(dict(process.env))
@@ -57,6 +58,31 @@ def test_the_environment_is_the_stores_own(tmp_path: Path, monkeypatch: pytest.M
     process = store_process(StateFolder(tmp_path), PORTS, Path("/tools/weed"))
     assert set(process.env) == {"HOME", "PATH", "LANG"}
     assert Path(process.env["HOME"]).is_relative_to(tmp_path)
+
+
+def test_what_a_killed_store_left_outside_is_removed_unless_another_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sockets(ports: StorePorts) -> tuple[Path, ...]:
+        return (tmp_path / f"s3-{ports.s3_grpc}", tmp_path / f"filer-{ports.filer_grpc}")
+
+    monkeypatch.setattr(embedded, "_sockets", sockets)
+    state = StateFolder(tmp_path / "state").create()
+    embedded.prepare(state, PORTS)
+    stale, listening = sockets(PORTS)
+    for path in (stale, listening):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as other:
+        listening.unlink()
+        other.bind(str(listening))
+        other.listen()
+        # The port was taken meanwhile: it starts again with others.
+        embedded.prepare(state, StorePorts.free())
+        assert not stale.exists()
+        assert listening.exists()
+    store_process(state, PORTS, Path("/tools/weed")).clean()
+    assert not listening.exists()
 
 
 def test_building_the_command_writes_nothing(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def part(item: dict) -> Part:
         restarts=Restarts(base=0.1, stable=item.get("stable", 30)),
         silence_limit=item.get("silence_limit", 60),
         start_limit=item.get("start_limit", 60),
+        afterwards=Path(item["removes"]).unlink if "removes" in item else None,
     )
 
 
