@@ -146,7 +146,7 @@ def test_a_cell_that_raises_is_shown_with_its_traceback(lab: Page, tree: Tree, s
     job = opened.value
     expect(job.locator("body")).to_contain_text("Failed")
     shot(job, "job")
-    job.get_by_role("link", name="Test of version 1").first.click()
+    job.get_by_role("row", name="Test of version 1").get_by_role("link").click()
     expect(job.locator("body")).to_contain_text("ZeroDivisionError: division by zero")
     trace = job.get_by_label("Traceback")
     expect(trace).to_contain_text("1 / 0")
