@@ -36,7 +36,7 @@ lint: setup-test ## Style, types and import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 format: setup-test ## Put the code into shape
 	@$(BIN)/ruff check --fix .
