@@ -82,6 +82,11 @@ class Project:
             return f"home/{self.slug.removeprefix(PERSONAL)}/"
         return f"projects/{self.slug}/"
 
+    @property
+    def spoken(self) -> str:
+        """As a sentence names it; a person's own is seen by that person alone."""
+        return "your own project" if self.personal else f"the project {self.slug!r}"
+
     def group(self, role: Role) -> str:
         """The JupyterHub group whose members hold ``role`` in this project."""
         return self.slug if role is Role.MEMBER else f"{self.slug}{GROUP_ROLE_SEPARATOR}{role}"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from hub_ext.jobs.schemas import JobOut, RunOut, RunState, Trigger, VersionState
-from hub_ext.names import TriggerKind
+from hub_ext.names import PERSONAL, TriggerKind
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -124,6 +124,14 @@ VERSION_STATES: dict[VersionState, str] = {
     VersionState.ACTIVE: "Active",
     VersionState.RETIRED: "Retired",
 }
+
+
+def project(slug: str) -> str:
+    """A project in a list or a fact: ``My own``, as the panel calls it, or its slug.
+
+    Nobody but the person sees a job of a person's own project.
+    """
+    return "My own" if slug.startswith(PERSONAL) else slug
 
 
 def person(actor: str) -> str:

@@ -23,6 +23,7 @@ from hub_ext.bundles.kernels import KernelFinder
 from hub_ext.bundles.parameters import resolve
 from hub_ext.bundles.spec import Finding
 from hub_ext.errors import Conflict, Invalid, NotFound, PublicError
+from hub_ext.names import Project
 from lab_extension.service import JobService
 
 Step = Literal["reading", "environment", "packing", "uploading", "registering"]
@@ -228,7 +229,7 @@ async def _refuse_taken(jobs: JobService, project: str, name: str) -> None:
     there = (await jobs.get("jobs", project=project, name=name, limit="1"))["items"]
     if there:
         raise NameTaken(
-            f"The project {project!r} has a job called {name!r} already.",
+            f"There is a job called {name!r} in {Project(project).spoken} already.",
             mend="Choose another name.",
             field="name",
             job_id=there[0]["id"],

@@ -121,3 +121,8 @@ def test_no_cause_is_without_words() -> None:
     for kind in TriggerKind:
         trigger = Trigger(kind=kind, key=f"{kind}:1", scheduled_for=None, by="user:ana")
         assert words.cause(trigger)
+
+
+def test_a_persons_own_project_is_called_as_the_panel_calls_it() -> None:
+    assert words.project("user-ana") == "My own"
+    assert words.project("macro") == "macro"

@@ -97,8 +97,8 @@ def login(
     if as_json:
         _print_json(me)
         return
-    projects = ", ".join(project.slug for project in me.projects) or "none"
-    typer.echo(f"Signed in to {address} as {me.name}. Projects: {projects}.")
+    own, shared = "your own", [project.slug for project in me.projects if not project.personal]
+    typer.echo(f"Signed in to {address} as {me.name}. Projects: {', '.join([own, *shared])}.")
 
 
 def productionize(
@@ -215,7 +215,7 @@ def list_jobs(
         rows.append(
             (
                 job.name,
-                job.project,
+                words.project(job.project),
                 words.schedule(job) + (" (paused)" if job.paused else ""),
                 f"{words.STATES[last.state]} {words.relative(last.created_at, now)}"
                 if last

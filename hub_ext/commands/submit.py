@@ -16,7 +16,11 @@ from hub_ext.bundles import bundle, checks, environment, snapshot
 from hub_ext.bundles.kernels import KernelFinder
 from hub_ext.bundles.parameters import parse_assignment
 from hub_ext.bundles.spec import Finding, Parameter
-from hub_ext.jobs.schemas import JobIn, JobOut, ParameterOut, ScheduleIn, VersionIn
+from hub_ext.errors import Invalid
+from hub_ext.jobs.schemas import JobIn, JobOut, MeOut, ParameterOut, ScheduleIn, VersionIn
+from hub_ext.jobs.usecases import text
+from hub_ext.jobs.usecases.refusals import NameTaken
+from hub_ext.names import Project
 
 if TYPE_CHECKING:
     from hub_ext.client import JobsClient
@@ -53,9 +57,12 @@ def submit(
     """
     from hub_ext import toolchain
 
-    # The schedule first: a mistyped one should not cost the wait for a lock.
+    # The service's own refusals first: a mistyped schedule or a name that is
+    # taken should not cost the wait for a lock, nor leave a bundle behind.
     schedule = schedule_in(wanted, client)
     me = client.me()
+    if target is None:
+        require_free_name(wanted, me, client)
     taken = snapshot.take(wanted.notebook, owner=me.name, kernels=kernels(os.environ))
     values = assignments(wanted.assignments, taken.parameters)
     findings = checks.check(taken)
@@ -83,7 +90,7 @@ def submit(
         )
     return client.create(
         JobIn(
-            name=wanted.name or wanted.notebook.stem,
+            name=job_name(wanted),
             project=wanted.project,
             bundle=uploaded.sha256,
             description=wanted.description,
@@ -93,6 +100,37 @@ def submit(
             run_now=wanted.run_now,
         )
     )
+
+
+def job_name(wanted: Wanted) -> str:
+    """The name asked for, else the notebook's own."""
+    return wanted.notebook.stem if wanted.name is None else wanted.name
+
+
+def require_free_name(wanted: Wanted, me: MeOut, client: JobsClient) -> None:
+    """Refuse what the service would refuse at the end: a project, a name, a taken one.
+
+    Raises:
+        Invalid: with ``field`` ``project`` or ``name``.
+        NameTaken: another job of the project has the name.
+    """
+    name = text.name(job_name(wanted))
+    mine = {project.slug for project in me.projects}
+    own = next((project.slug for project in me.projects if project.personal), None)
+    slug = wanted.project or own
+    if slug not in mine:
+        raise Invalid(
+            f"You do not belong to a project called {(slug or '')[:60]!r}.",
+            mend=f"Choose one of yours: {', '.join(sorted(mine))}.",
+            field="project",
+        )
+    for job in client.jobs(project=slug, name=name):
+        raise NameTaken(
+            f"There is a job called {name!r} in {Project(slug).spoken} already.",
+            mend=f"Choose another name, or make this its next version: --new-version {job.id}.",
+            field="name",
+            job_id=job.id,
+        )
 
 
 def schedule_in(wanted: Wanted, client: JobsClient) -> ScheduleIn | None:
@@ -137,13 +175,16 @@ def told(findings: Sequence[Finding]) -> list[str]:
 def what_happens_next(job: JobOut, now: datetime) -> str:
     """After the submission: in words, what the service now does by itself."""
     number = job.latest_version.number
-    text = f"Registered {job.name} (version {number}) in {job.project}; its test run starts now."
+    said = (
+        f"Registered {job.name} (version {number}) in {Project(job.project).spoken}; "
+        "its test run starts now."
+    )
     if job.schedule is None or not job.schedule.next:
-        return text
+        return said
     zone = words.zone_of(job)
     first = job.schedule.next[0]
     return (
-        f"{text}\nOnce that has succeeded: {job.schedule.sentence}, "
+        f"{said}\nOnce that has succeeded: {job.schedule.sentence}, "
         f"first {words.moment(first, zone, now)} ({words.relative(first, now)})."
     )
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from job_service import JobService, notebook
 
+from hub_ext.bundles import environment, snapshot
+from hub_ext.client import JobsClient
 from hub_ext.commands.jobs import printable
 from hub_ext.errors import Unavailable
 from hub_ext.jobs.schemas import JobOut, RunIn, RunOut, ScheduleIn
@@ -88,6 +90,41 @@ def test_jobs_are_listed_in_words_and_as_the_apis_objects(
     assert "[red]GDP[/red]" in listed.out, "markup in a name is a name"
     as_json = ana("jobs", "--json", "--project", "macro").json
     assert [JobOut.model_validate(item).name for item in as_json] == ["[red]GDP[/red]"]
+
+
+def test_a_persons_own_project_is_called_that(ana: Almanac, service: JobService) -> None:
+    service.job("Retail index")
+    listed = ana("jobs")
+    assert "My own" in listed.out
+    assert "user-" not in listed.out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--name", "Retail index"), "in your own project already"),
+        (("--name", " Retail index "), "in your own project already"),
+        (("--name", "CPI", "--project", "macro"), "in the project 'macro' already"),
+        (("--name", "CPI", "--project", "nope"), "do not belong to a project called 'nope'"),
+        (("--name", "x" * 101), "too long"),
+        (("--name", ""), "has no name"),
+    ],
+)
+def test_what_the_service_would_refuse_is_refused_before_anything_is_captured(
+    ana: Almanac,
+    service: JobService,
+    options: tuple[str, ...],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service.job("Retail index")
+    service.job("CPI", project="macro")
+    for module, step in ((snapshot, "take"), (environment, "lock"), (JobsClient, "upload")):
+        monkeypatch.setattr(module, step, lambda *_, **__: pytest.fail("gone too far"))
+    refused = ana("productionize", "report.ipynb", *options)
+    assert refused.status == 2
+    assert says in refused.err
+    assert refused.out == ""
 
 
 def test_runs_are_listed_newest_first(ana: Almanac, service: JobService) -> None:

@@ -70,7 +70,7 @@ def test_the_notebooks_path_is_as_jupyterlab_names_it(tmp_path: Path) -> None:
 def test_what_happens_next_is_said_in_words(service: JobService) -> None:
     now = datetime.now(UTC)
     plain = submit.what_happens_next(service.job("Plain"), now)
-    assert "Registered Plain (version 1) in user-ana; its test run starts now." in plain
+    assert "Registered Plain (version 1) in your own project; its test run starts now." in plain
     job = service.job("Timed", schedule=ScheduleIn(cron="0 6 * * 1-5", timezone="Europe/Paris"))
     timed = submit.what_happens_next(job, now)
     assert "Monday through Friday (Europe/Paris), first " in timed

@@ -9,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hub_ext import words
+
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
@@ -21,7 +23,7 @@ MEDIA_TYPES = {
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         # Every value is text of unknown origin until it was made Markup by
         # code that escapes (`ansi.to_html` alone).
@@ -30,6 +32,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["project"] = words.project
+    return templates
 
 
 def html(template: str, **context: Any) -> str:

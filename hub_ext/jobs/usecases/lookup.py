@@ -59,7 +59,7 @@ def require_free_name(connection: Connection, project: Project, name: str) -> No
     taken = reads.job_called(connection, project.slug, name)
     if taken is not None:
         raise NameTaken(
-            f"The project {project.slug!r} has a job called {name!r} already.",
+            f"There is a job called {name!r} in {project.spoken} already.",
             mend="Choose another name, or add a version to that job.",
             field="name",
             job_id=taken.id,
