@@ -6,6 +6,7 @@ it: what is built next is what is served next. Run again, it changes nothing.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,10 +23,17 @@ def links(prefix: Path) -> dict[Path, Path]:
     }
 
 
+def checkout() -> bool:
+    """Whether this is the source, and not what a wheel has installed."""
+    return (HERE.parent / "pyproject.toml").is_file()
+
+
 def install(prefix: Path) -> list[Path]:
     """Make the links that are not there yet; those made.
 
-    A file or folder of a wheel is left as it is: it is an installation.
+    What a wheel has put there is left as it is: it is an installation. Where
+    this is a checkout it is a copy that the editable install made of whatever
+    was built at that time, and would be served for ever: a link takes its place.
     """
     made = []
     for link, target in links(prefix).items():
@@ -34,7 +42,12 @@ def install(prefix: Path) -> list[Path]:
                 continue
             link.unlink()
         elif link.exists():
-            continue
+            if not checkout():
+                continue
+            if link.is_dir():
+                shutil.rmtree(link)
+            else:
+                link.unlink()
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)
         made.append(link)

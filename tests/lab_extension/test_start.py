@@ -67,7 +67,7 @@ def test_a_server_writes_the_token_file_at_its_start(
 
 
 def test_installing_twice_makes_the_links_once_and_leaves_a_wheels_files_alone(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = install.install(tmp_path)
     assert {link.resolve() for link in made} == set(install.links(tmp_path).values())
@@ -76,8 +76,17 @@ def test_installing_twice_makes_the_links_once_and_leaves_a_wheels_files_alone(
     assert json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]["lab_extension"]
     config.unlink()
     config.write_text("{}")
+    monkeypatch.setattr(install, "checkout", lambda: False)
     assert install.install(tmp_path) == []
     assert config.read_text() == "{}"
+
+
+def test_what_an_editable_install_has_copied_gives_way_to_the_link(tmp_path: Path) -> None:
+    copy = tmp_path / "share/jupyter/labextensions/almanac"
+    (copy / "static").mkdir(parents=True)
+    (copy / "package.json").write_text("{}")
+    assert copy in install.install(tmp_path)
+    assert copy.readlink() == install.HERE / "labextension"
 
 
 def test_a_link_of_another_checkout_is_turned_to_this_one(tmp_path: Path) -> None:
