@@ -19,6 +19,7 @@ from jupyterhub.auth import Authenticator
 from tornado import web
 from traitlets import Bool, Unicode, default
 
+from hub_ext.auth.address import client_address
 from hub_ext.auth.old_sessions import end_sessions_before, noted
 from hub_ext.auth.passwords import UsersFile, UsersFileError, username_problem
 from hub_ext.auth.roles import OPERATORS_GROUP
@@ -118,7 +119,7 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
     async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any] | None:
         username = self.normalize_username(data.get("username", ""))
         password = data.get("password", "")
-        address = handler.request.remote_ip if handler is not None else ""
+        address = self._address_of(handler)
         # A name of any length may be typed: only what can be one is remembered.
         key = username if self.validate_username(username) else ""
         wait = self._throttle.reserve(key, address, time.monotonic())
@@ -150,6 +151,14 @@ class AlmanacAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub h
         elif entry := self.users.last_good.get(username):
             model["user_info"] = noted(entry.changed)
         return model
+
+    def _address_of(self, handler: Any) -> str:
+        if handler is None:
+            return ""
+        return client_address(
+            handler.request.headers.get("X-Forwarded-For", ""),
+            getattr(self.parent, "trusted_downstream_ips", ()),
+        )
 
     def _verify(self, username: str, password: str) -> bool:
         if self.method == "demo":

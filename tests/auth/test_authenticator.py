@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jupyterhub import orm
+from tornado.httputil import HTTPHeaders
 from traitlets.config import Config
 
 from hub_ext.auth.authenticator import AlmanacAuthenticator
@@ -117,3 +120,20 @@ def test_lost_or_damaged_users_file_makes_the_hub_forget_nobody(
     if damage is not None:
         users.path.write_text(damage)
     make().add_user(known_since("ada", datetime.now(UTC)))
+
+
+async def test_attempts_are_counted_by_the_proxys_word_and_not_the_clients(make: Any) -> None:
+    authenticator = make("authentication: {method: demo}")
+    for attempt in range(3):
+        headers = HTTPHeaders(
+            {"X-Forwarded-For": f"10.9.8.{attempt}, 192.0.2.1", "X-Real-Ip": f"10.9.8.{attempt}"}
+        )
+        # Tornado takes the address of X-Real-Ip, which anybody can send.
+        request = SimpleNamespace(headers=headers, remote_ip=f"10.9.8.{attempt}")
+        handler = SimpleNamespace(request=request)
+        assert await authenticator.authenticate(handler, {"username": "ada", "password": "x"}) is (
+            None
+        )
+    wait = authenticator._throttle.reserve("ada", "192.0.2.1", time.monotonic())
+    assert wait is not None
+    assert wait > 0
