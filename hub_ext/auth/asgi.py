@@ -168,6 +168,10 @@ class HubLogin:
         """
         if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
             return ""
+        # A service worker that passes a navigation on keeps its mode, and not
+        # that its answer goes to a window.
+        if request.headers.get("sec-fetch-dest", "document") != "document":
+            return ""
         session = self._session(request)
         return "" if session is None else self._seals.xsrf_token(session)
 

@@ -243,9 +243,13 @@ def test_xsrf_token_of_another_session_does_not_help(hub: Any) -> None:
 def test_script_that_fetches_a_page_does_not_get_its_xsrf_token(hub: Any) -> None:
     name, password = hub.new_user()
     browser = hub.signed_in(name, password)
-    page = browser.get(hub.prefix, headers={"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"})
-    assert page.status_code == 200
-    assert xsrf(page) == ""
+    # The second: a service worker that hands a navigation on.
+    for mode in ("cors", "navigate"):
+        page = browser.get(hub.prefix, headers={"Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": "empty"})
+        assert page.status_code == 200
+        assert xsrf(page) == ""
+    person = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert xsrf(browser.get(hub.prefix, headers=person))
 
 
 def test_token_in_the_header_is_never_a_browser_and_needs_no_xsrf(hub: Any) -> None:
