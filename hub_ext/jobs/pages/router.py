@@ -90,9 +90,12 @@ def router(jobs: Jobs, login: HubLogin) -> APIRouter:
     """The routes of all pages, with their whole paths.
 
     To be included after the API's: the last route answers whatever is left
-    below the service's prefix with a page that says so.
+    below the service's prefix with a page that says so. A sign-in that fails
+    is told on a page, too.
     """
-    return _Pages(jobs, login).routes()
+    pages = _Pages(jobs, login)
+    login.error_page = pages.refused
+    return pages.routes()
 
 
 class _Pages:
@@ -295,7 +298,7 @@ class _Pages:
             return JSONResponse(
                 error.problem(), status_code=404, media_type="application/problem+json"
             )
-        return self._error(request, error)
+        return self.refused(request, error)
 
     def _page(self, path: str, handler: Handler, *, method: str = "GET") -> Route:
         """A route whose refusals and faults are pages, too."""
@@ -306,9 +309,9 @@ class _Pages:
             except Unauthenticated as error:
                 if is_navigation(request):
                     return await self._login.unauthenticated(request, error)
-                return self._error(request, error)
+                return self.refused(request, error)
             except PublicError as error:
-                return self._error(request, error)
+                return self.refused(request, error)
             except Exception:
                 log.exception("The page %s failed", request.url.path)
                 fault = PublicError(
@@ -316,7 +319,7 @@ class _Pages:
                     mend="Try again; if it stays like this, tell your operator the time of day.",
                 )
                 fault.status = 500
-                return self._error(request, fault)
+                return self.refused(request, fault)
 
         return Route(path, endpoint, methods=[method])
 
@@ -326,7 +329,7 @@ class _Pages:
         site = self._site(request, principal.name)
         return HTMLResponse(render.html(template, site=site, **context), headers=HEADERS)
 
-    def _error(self, request: Request, error: PublicError) -> Response:
+    def refused(self, request: Request, error: PublicError) -> Response:
         """The problem in words, on a page."""
         signed_out = error.status == 401
         back = request.headers.get("referer", "") if request.method == "POST" else ""

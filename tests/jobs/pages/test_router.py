@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from job_service import JobService, wait
@@ -27,6 +28,20 @@ def test_who_is_not_signed_in_is_sent_to_the_hub(service: JobService, browser: B
     answer = browser(None).get("/services/jobs/jobs/x")
     assert answer.status_code == 302
     assert answer.headers["location"].startswith("/hub/api/oauth2/authorize?")
+
+
+def test_a_sign_in_that_fails_is_told_on_a_page(service: JobService, browser: Browser) -> None:
+    stranger = browser(None)
+    to_the_hub = stranger.get("/services/jobs/").headers["location"]
+    state = parse_qs(urlsplit(to_the_hub).query)["state"][0]
+    answer = stranger.get(
+        "/services/jobs/oauth_callback", params={"state": state, "error": "access_denied"}
+    )
+    assert answer.status_code == 403
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert "The hub did not let you in here." in answer.text
+    assert "Ask your operator" in answer.text
 
 
 def test_an_empty_list_teaches(service: JobService, browser: Browser) -> None:
