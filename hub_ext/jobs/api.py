@@ -6,7 +6,9 @@ synchronous and run in threads, but for the upload, which is streamed to disk.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -82,6 +84,10 @@ class Service(Protocol):
     @property
     def upload_limit(self) -> int:
         """Bytes of the largest upload."""
+
+    @property
+    def inspecting(self) -> asyncio.Semaphore:
+        """Held while an upload is looked at, which takes all of it into memory."""
 
     def healthy(self) -> bool: ...
 
@@ -174,7 +180,8 @@ async def upload(request: Request, response: Response, jobs: UseCases, caller: C
     with tempfile.TemporaryDirectory(dir=service.uploads, prefix="upload-") as folder:
         path = Path(folder) / "bundle.tar.gz"
         await _receive(request, path, service.upload_limit)
-        found = await run_in_threadpool(jobs.accept_bundle, caller, path)
+        async with service.inspecting:
+            found = await run_in_threadpool(jobs.accept_bundle, caller, path)
     if not found.created:
         response.status_code = 200
     return found
@@ -359,13 +366,22 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(PublicError, _on_public)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(UnicodeEncodeError, _on_no_text)
     app.add_exception_handler(Exception, _on_bug)
 
 
 def problem(error: PublicError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(
+    return Problem(
         error.problem(), status_code=error.status, media_type=PROBLEM, headers=dict(headers or {})
     )
+
+
+class Problem(JSONResponse):
+    """Can be sent whatever the request held: a problem repeats what is wrong."""
+
+    def render(self, content: Any) -> bytes:
+        # JSON may hold half of a surrogate pair, which is no text in UTF-8.
+        return json.dumps(content, ensure_ascii=False).encode(errors="replace")
 
 
 async def _on_public(request: Request, error: Exception) -> Response:
@@ -386,6 +402,16 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         return problem(Invalid("The request has no body.", mend="Send a JSON object."))
     shown = field or "the body"
     return problem(Invalid(f"{shown}: {message[:1].lower()}{message[1:]}.", field=field))
+
+
+async def _on_no_text(request: Request, error: Exception) -> Response:
+    """JSON can write half of a surrogate pair; neither database nor answer can hold it."""
+    return problem(
+        Invalid(
+            "The request holds text that is not valid Unicode.",
+            mend="Remove the broken characters.",
+        )
+    )
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

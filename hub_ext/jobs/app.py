@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from hub_ext.state import Endpoints, StateFolder
 
 LARGEST_BODY = 4 << 20
 """Bytes of a request other than an upload."""
+INSPECTED = 2
+"""Uploads that are looked at at once: each is in memory, several times its size."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -50,6 +53,7 @@ class Service:
     Attributes:
         uploads: folder for uploads that are being received.
         upload_limit: bytes of the largest one.
+        inspecting: bounds how many of them are in memory at once.
     """
 
     jobs: Jobs
@@ -58,6 +62,7 @@ class Service:
     login: api.Login
     uploads: Path
     upload_limit: int
+    inspecting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INSPECTED))
 
     def healthy(self) -> bool:
         """Whether the loop goes round and the database answers."""

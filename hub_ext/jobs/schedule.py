@@ -32,6 +32,8 @@ from cron_descriptor import Options, get_description
 from hub_ext.errors import Invalid
 
 CRON, TIMEZONE = "schedule.cron", "schedule.timezone"
+LONGEST_CRON = 1000
+"""Characters. All values of all fields, written out, have half as many."""
 EXPECTED = "minute hour day-of-month month day-of-week, as in `0 6 * * 1-5`"
 
 FORMS = {
@@ -113,6 +115,12 @@ def parse(cron: str, timezone: str) -> Schedule:
         Invalid: with the field that is at fault, ``schedule.cron`` or
             ``schedule.timezone``, and what is expected there.
     """
+    if len(cron) > LONGEST_CRON:
+        raise Invalid(
+            f"The cron expression has {len(cron)} characters; at most {LONGEST_CRON} are taken.",
+            mend="Write ranges and steps, as in `*/5` or `1-5`, instead of long lists.",
+            field=CRON,
+        )
     zone = _known_zone(timezone)
     text = " ".join(cron.split())
     parts = _five_fields(text)

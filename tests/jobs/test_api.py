@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ import pytest
 from starlette.requests import Request
 
 from hub_ext.errors import Unauthenticated
-from hub_ext.jobs.app import LARGEST_BODY, Service, create_app
+from hub_ext.jobs.app import INSPECTED, LARGEST_BODY, Service, create_app
 from hub_ext.jobs.backends.base import Backend
 from hub_ext.jobs.reconcile import Engine
-from hub_ext.jobs.schemas import RunState
+from hub_ext.jobs.schemas import BundleOut, RunState
 from hub_ext.jobs.store import Database
 from hub_ext.jobs.usecases import Execution, Jobs
 from hub_ext.jobs.usecases.execution import Ended
@@ -211,6 +213,48 @@ async def test_everything_that_can_go_wrong_is_a_problem_document(
     is_problem(await post("/bundles", content=b"no gzip"), 422, "bundle-refused")
     deep = b'{"name": "x", "bundle": "0", "parameters": ' + b'{"a":' * 100_000 + b"}" * 100_001
     assert (await post("/jobs", content=deep, headers=json)).status_code in (400, 413, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/schedules/preview", b'{"cron": "\\ud800 * * * *", "timezone": "UTC"}'),
+        ("/jobs", b'{"name": "x", "bundle": "\\ud800"}'),
+        ("/jobs", b'{"name": "x", "bundle": "0", "project": "\\ud800"}'),
+        ("/jobs", b'{"name": "x", "bundle": "0", "\\ud800": 1}'),
+    ],
+)
+async def test_half_a_surrogate_pair_is_a_mistake_and_no_bug(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    answer = await client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "invalid"
+
+
+async def test_only_so_many_uploads_are_looked_at_at_once(
+    client: httpx.AsyncClient, app: Any, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard, at_once, most = threading.Lock(), 0, 0
+    pause = threading.Event()
+
+    def accept(principal: Principal, path: Path) -> BundleOut:
+        nonlocal at_once, most
+        with guard:
+            at_once += 1
+            most = max(most, at_once)
+            if at_once == INSPECTED:
+                pause.set()
+        pause.wait(5)
+        with guard:
+            at_once -= 1
+        return BundleOut(sha256="0" * 64, size=1, created=False)
+
+    monkeypatch.setattr(jobs, "accept_bundle", accept)
+    answers = await asyncio.gather(*(client.post("/bundles", content=b"x") for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert most == INSPECTED
 
 
 async def test_what_is_too_large_is_refused_before_it_is_read(

@@ -254,6 +254,7 @@ def test_times_strictly_increase(zone: str, start: datetime, cron: str) -> None:
         ("5/15 * * * *", "5-59"),
         ("*/0 * * * *", "step"),
         ("*/90 * * * *", "longer than its range"),
+        ("0," * 500 + "0 * * * *", "at most 1000"),
         ("0 6 L * *", "`L`"),
         ("0 6 * * 5#3", "`5#3`"),
         ("٣ 6 * * *", "means nothing"),
