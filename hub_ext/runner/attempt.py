@@ -181,7 +181,7 @@ def _execute(
         notebook = nbformat.from_dict(source)
         execution = Execution(
             notebook,
-            Kernel(folder, python, env),
+            Kernel(folder, python, env, sockets=attempt.sockets),
             events,
             NotebookFile(folder.notebook, notebook),
             deadline=deadline,

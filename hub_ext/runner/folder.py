@@ -37,7 +37,10 @@ class Attempt(BaseModel):
     environments: Path
     """Folder of all environments, shared by all attempts."""
     uv: Path
-
+    sockets: Path | None = None
+    """A folder to make for the kernel's sockets where the attempt's own has too long a
+    path; whoever gave it removes it if the runner could not. None: a new
+    temporary one."""
 
 @dataclass(frozen=True)
 class AttemptFolder:

@@ -73,12 +73,23 @@ def environment(
 class Kernel:
     """One kernel for one attempt.
 
+    Args:
+        sockets: as `hub_ext.runner.folder.Attempt.sockets`.
+
     Attributes:
         manager, client: of jupyter_client; there once `start` has returned.
     """
 
-    def __init__(self, folder: AttemptFolder, python: Path, env: Mapping[str, str]):
+    def __init__(
+        self,
+        folder: AttemptFolder,
+        python: Path,
+        env: Mapping[str, str],
+        *,
+        sockets: Path | None = None,
+    ):
         self._folder = folder
+        self._sockets_wanted = sockets
         self._python = python
         self._env = env
         self._sockets: Path | None = None
@@ -192,5 +203,10 @@ class Kernel:
 
     def _make_socket_folder(self) -> Path:
         root = self._folder.root
-        near = root if len(os.fsencode(root)) <= _SOCKET_FOLDER_LIMIT else None
-        return Path(tempfile.mkdtemp(prefix="k-" if near else "almanac-", dir=near))
+        if len(os.fsencode(root)) <= _SOCKET_FOLDER_LIMIT:
+            return Path(tempfile.mkdtemp(prefix="k-", dir=root))
+        if self._sockets_wanted is not None:
+            with contextlib.suppress(OSError):
+                self._sockets_wanted.mkdir(mode=0o700)
+                return self._sockets_wanted
+        return Path(tempfile.mkdtemp(prefix="almanac-"))

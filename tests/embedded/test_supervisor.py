@@ -43,9 +43,7 @@ def test_all_parts_run_and_end_with_it(keep: Keep, child: Child) -> None:
     assert not (keeper.folder / PROCESSES).exists()
 
 
-def test_what_a_part_leaves_outside_is_put_away(
-    keep: Keep, child: Child, tmp_path: Path
-) -> None:
+def test_what_a_part_leaves_outside_is_put_away(keep: Keep, child: Child, tmp_path: Path) -> None:
     left = tmp_path / "left"
     left.touch()
     gone = tmp_path / "gone"  # must not keep it from stopping

@@ -245,3 +245,17 @@ def test_a_chart_comes_out_as_a_picture(attempting: Any) -> None:
     (output,) = running.notebook["cells"][0]["outputs"]
     assert output["data"]["image/png"]
     assert "data:image/png;base64" in running.folder.html.read_text()
+
+
+def test_sockets_that_need_a_shorter_path_lie_where_the_backend_says(
+    attempting: Any, tmp_path: Path
+) -> None:
+    sockets = tmp_path / "sockets"
+    running = attempting(
+        f"import os; print(sorted(os.listdir({str(sockets)!r})))",
+        root=tmp_path / ("long-" * 30),
+        sockets=str(sockets),
+    )
+    assert running.run() == 0, running.log
+    assert "connection.json" in running.printed()
+    assert not sockets.exists()

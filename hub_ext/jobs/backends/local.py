@@ -21,6 +21,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -151,6 +152,7 @@ class LocalBackend(Backend):
             return
         _kill_marked(ref)
         _remove(folder)
+        shutil.rmtree(_sockets(ref), ignore_errors=True)
         # Not while another attempt of the run is there.
         with contextlib.suppress(OSError):
             folder.parent.rmdir()
@@ -180,6 +182,7 @@ class LocalBackend(Backend):
                 "cell_timeout_seconds": attempt.cell_timeout_seconds,
                 "environments": str(self._environments),
                 "uv": str(self._uv),
+                "sockets": str(_sockets(attempt.ref)),
             }
             _write(draft / ATTEMPT, json.dumps(document))
             draft.rename(folder)
@@ -310,6 +313,14 @@ class LocalBackend(Backend):
             if self._alive(folder) and os.getpgid(pid) == pid:
                 return ProcessId.of(pid)
         return None
+
+
+def _sockets(ref: str) -> Path:
+    """For the kernel's sockets, should the attempt's folder have too long a path for them.
+
+    Known by the attempt, so that a runner that is killed leaves nothing there.
+    """
+    return Path(tempfile.gettempdir()) / f"almanac-{ref}"
 
 
 def _kill_marked(ref: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def test_the_folder_says_all_and_only_the_token_file_is_secret(
         "cell_timeout_seconds": 7,
         "environments": str(folder.parents[1] / "environments"),
         "uv": "/usr/bin/uv",
+        "sockets": str(Path(tempfile.gettempdir()) / f"almanac-{spec.ref}"),
     }
     assert Path(token_file).read_text() == "Bearer almrun_secret"
     assert Path(token_file).stat().st_mode & 0o777 == 0o600
@@ -60,6 +62,9 @@ def test_what_an_attempt_leaves_behind_is_ended(bench: Any, until: Callable[...,
     folder = bench.folder(spec)
     until((folder / "ready").exists)
     child = psutil.Process(int((folder / "child").read_text()))
+    sockets = Path(json.loads((folder / "attempt.json").read_text())["sockets"])
+    sockets.mkdir(mode=0o700)
+    (sockets / "k-1").touch()
     runner = json.loads((folder / "process.json").read_text())["pid"]
     psutil.Process(runner).kill()
     until(lambda: bench.backend.list()[spec.ref].status is AttemptStatus.LOST)
@@ -67,6 +72,7 @@ def test_what_an_attempt_leaves_behind_is_ended(bench: Any, until: Callable[...,
     bench.backend.forget(spec.ref)
     until(lambda: not child.is_running())
     assert not folder.exists()
+    assert not sockets.exists()
 
 
 def test_a_notebook_that_locks_us_out_is_cleared_away(
