@@ -42,6 +42,7 @@ class Attempt(BaseModel):
     path; whoever gave it removes it if the runner could not. None: a new
     temporary one."""
 
+
 @dataclass(frozen=True)
 class AttemptFolder:
     """Paths below ``root``."""
