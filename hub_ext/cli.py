@@ -1,7 +1,7 @@
 """The `almanac` command. Each subcommand lives in a module of `hub_ext.commands`.
 
 Those modules import what is heavy inside their functions, so that `almanac
---help` answers at once.
+--help` answers at once; a test holds this.
 """
 
 from __future__ import annotations

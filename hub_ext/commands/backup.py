@@ -12,38 +12,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hub_ext.commands.options import Config, Json, State, settings_file, state_folder
+
 if TYPE_CHECKING:
     from hub_ext.settings import Settings
     from hub_ext.state import StateFolder
     from hub_ext.storage.backup import Outcome, Progress
     from hub_ext.storage.objects import ObjectStore
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write: a tar.gz.")],
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            "--state",
-            metavar="DIR",
-            help="The folder of all that is kept. Default: `$ALMANAC_STATE`, else "
-            "`~/.local/share/almanac`.",
-            show_default=False,
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="almanac.yaml, copied for reference. Default: as for `almanac up`.",
-            show_default=False,
-        ),
-    ] = None,
+    state: State = None,
+    config: Config = None,
     force: Annotated[bool, typer.Option("--force", help="Write over FILE if it is there.")] = False,
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Copy everything into one file: databases, objects, homes, users, secrets.
 
@@ -56,14 +39,11 @@ def backup(
     environments, logs, `.cache` folders, the work of runs that are under way
     and, with `storage.kind: s3`, your own bucket.
     """
-    import os
-
     from hub_ext import settings as settings_module
-    from hub_ext.embedded.start import settings_file
     from hub_ext.errors import Conflict, NotFound
     from hub_ext.storage.backup import backup as copy
 
-    folder = _folder(state)
+    folder = state_folder(state)
     if not folder.root.is_dir():
         raise NotFound(
             f"There is no state folder {folder.root}.", mend="Name it with `--state DIR`."
@@ -71,7 +51,7 @@ def backup(
     archive = file.expanduser().absolute()
     if archive.exists() and not force:
         raise Conflict(f"{archive} is there already.", mend="Write over it with `--force`.")
-    chosen = settings_file(config, os.environ)
+    chosen = settings_file(config)
     settings = settings_module.load(chosen)
     began = time.monotonic()
     with (
@@ -101,7 +81,7 @@ def restore(
             show_default=False,
         ),
     ],
-    as_json: JsonOption = False,
+    as_json: Json = False,
 ) -> None:
     """Make a state folder from a backup; `almanac up --state DIR` then starts it.
 
@@ -118,7 +98,7 @@ def restore(
     archive = file.expanduser().absolute()
     if not archive.is_file():
         raise NotFound(f"There is no file {archive}.")
-    folder = _folder(state)
+    folder = state_folder(state)
     began = time.monotonic()
     region = str(StorageSettings.model_fields["region"].default)
     with _readable_errors(folder.root), _progress("Restoring", quiet=as_json) as progress:
@@ -251,9 +231,3 @@ def _size(count: int) -> str:
     from hub_ext.words import size
 
     return size(count)
-
-
-def _folder(state: Path | None) -> StateFolder:
-    from hub_ext.state import StateFolder, default_state
-
-    return StateFolder((state or default_state()).expanduser().absolute())

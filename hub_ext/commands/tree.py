@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hub_ext.commands.options import Config, Json, State, settings_file, state_folder
+
 if TYPE_CHECKING:
     from hub_ext.embedded.records import TreeStatus
-
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        help="The folder of all that is kept. Default: `$ALMANAC_STATE`, else "
-        "`~/.local/share/almanac`.",
-        show_default=False,
-    ),
-]
 
 ILL, NOT_RUNNING = 1, 3
 
 
 def up(
     state: State = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="almanac.yaml. Default: `$ALMANAC_CONFIG`, else the distribution's own "
-            "`config/almanac.yaml`.",
-            show_default=False,
-        ),
-    ] = None,
+    config: Config = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -65,19 +48,16 @@ def up(
     jobs, too. Without a terminal it prints plain lines; the one that begins
     with `ready: ` holds the address and how to sign in.
     """
-    import sys
-
     from hub_ext.embedded import start
     from hub_ext.embedded.show import Lines, Screen
 
-    file = start.settings_file(config, _environment())
     show = Screen() if sys.stdout.isatty() else Lines()
-    start.run(_folder(state), file, show, port=port, first_user=first_user)
+    start.run(state_folder(state), settings_file(config), show, port=port, first_user=first_user)
 
 
 def status(
     state: State = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what runs, where, since when, and how often it had to be started again.
 
@@ -87,7 +67,7 @@ def status(
     from hub_ext.embedded.records import Processes, TreeStatus
     from hub_ext.embedded.start import LOCK
 
-    folder = _folder(state)
+    folder = state_folder(state)
     holder = holder_of(folder.runtime / LOCK)
     tree = TreeStatus.load(folder.runtime) if holder is not None else None
     if tree is None or tree.pid != holder:
@@ -178,15 +158,3 @@ def _ago(then: datetime, now: datetime) -> str:
     from hub_ext.words import duration
 
     return duration(max(0, round((now - then).total_seconds())))
-
-
-def _folder(state: Path | None) -> Any:
-    from hub_ext.state import StateFolder, default_state
-
-    return StateFolder((state or default_state()).expanduser().absolute())
-
-
-def _environment() -> Any:
-    import os
-
-    return os.environ

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hub_ext.commands.options import Config, Json, State, settings_file, state_folder
+
 if TYPE_CHECKING:
     from hub_ext.auth.passwords import UsersFile
     from hub_ext.settings import Settings
+    from hub_ext.state import StateFolder
 
 app = typer.Typer(
     name="users",
@@ -20,15 +23,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-StateOption = Annotated[
-    Path | None,
-    typer.Option("--state", envvar="ALMANAC_STATE", help="The state folder of this Almanac."),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", envvar="ALMANAC_CONFIG", help="almanac.yaml, to show memberships."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 StdinOption = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
@@ -43,8 +37,8 @@ def add(
     name: NameArgument,
     password_stdin: StdinOption = False,
     generate: GenerateOption = False,
-    state: StateOption = None,
-    as_json: JsonOption = False,
+    state: State = None,
+    as_json: Json = False,
 ) -> None:
     """Let somebody sign in.
 
@@ -71,8 +65,8 @@ def passwd(
     name: NameArgument,
     password_stdin: StdinOption = False,
     generate: GenerateOption = False,
-    state: StateOption = None,
-    as_json: JsonOption = False,
+    state: State = None,
+    as_json: Json = False,
 ) -> None:
     """Set somebody's password; ends the sessions begun with the old one.
 
@@ -89,9 +83,9 @@ def passwd(
 def remove(
     name: NameArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    state: StateOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
+    state: State = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Let somebody in no longer: ends their sessions, tokens and server.
 
@@ -99,10 +93,9 @@ def remove(
     stay where they are.
     """
     from hub_ext.names import slugify
-    from hub_ext.state import StateFolder
 
     users = _users(state)
-    folder = StateFolder(_state(state))
+    folder = state_folder(state)
     if name not in users and _forget_at_hub(folder, name) != "deleted":
         # It is an error unless it was left half done the last time.
         _must_exist(users, name)
@@ -142,9 +135,7 @@ def remove(
 
 
 @app.command("list")
-def list_users(
-    state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
+def list_users(state: State = None, config: Config = None, as_json: Json = False) -> None:
     """Show who may sign in and, with almanac.yaml at hand, what they belong to."""
     users = _users(state)
     rows = [
@@ -173,17 +164,10 @@ def list_users(
     Console().print(table)
 
 
-def _state(state: Path | None) -> Path:
-    from hub_ext.state import default_state
-
-    return state or default_state()
-
-
 def _users(state: Path | None) -> UsersFile:
     from hub_ext.auth.passwords import UsersFile
-    from hub_ext.state import StateFolder
 
-    return UsersFile(StateFolder(_state(state)).users_file)
+    return UsersFile(state_folder(state).users_file)
 
 
 def _must_exist(users: UsersFile, name: str) -> None:
@@ -234,17 +218,18 @@ def _groups(name: str, config: Path | None) -> list[str]:
     from hub_ext import settings
     from hub_ext.errors import PublicError
 
-    if config is None:
+    file = settings_file(config)
+    if file is None:
         return []
     try:
-        loaded: Settings = settings.load(config)
+        loaded: Settings = settings.load(file)
     except PublicError:
         return []
     groups = loaded.groups_of(name)
     return groups + (["operators"] if name in loaded.authentication.admins else [])
 
 
-def _forget_at_hub(folder: object, name: str) -> str:
+def _forget_at_hub(folder: StateFolder, name: str) -> str:
     """``deleted``, ``unknown`` (to the hub) or ``not running``.
 
     Raises:
@@ -256,9 +241,8 @@ def _forget_at_hub(folder: object, name: str) -> str:
     from hub_ext.auth.hub_admin import HubAdmin
     from hub_ext.auth.roles import OPERATOR_TOKEN
     from hub_ext.errors import PublicError, Unavailable
-    from hub_ext.state import Endpoints, StateFolder
+    from hub_ext.state import Endpoints
 
-    assert isinstance(folder, StateFolder)
     try:
         endpoints = Endpoints.load(folder)
     except PublicError:

@@ -8,31 +8,35 @@ from typing import Annotated
 
 import typer
 
+from hub_ext.commands.options import Json, settings_file
+
 
 def validate(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="The settings file; default: `$ALMANAC_CONFIG`, else `config/almanac.yaml`."
+            help="The settings file; default: `$ALMANAC_CONFIG`, else the distribution's own "
+            "`config/almanac.yaml`."
         ),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the file and exit.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check almanac.yaml and say, per mistake, where it is and what is expected.
 
     Exits 0 when the file is valid, 2 when it is not.
     """
-    import os
-
     from hub_ext import settings
+    from hub_ext.errors import NotFound
 
     if schema:
         typer.echo(json.dumps(settings.Settings.model_json_schema(), indent=2))
         return
-    path = file or Path(os.environ.get(settings.SETTINGS_FILE_VARIABLE) or "config/almanac.yaml")
+    path = file or settings_file(None)
+    if path is None:
+        raise NotFound("There is no almanac.yaml.", mend="Name the file to check.")
     try:
         loaded = settings.load(path)
     except settings.SettingsError as error:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hub_ext.commands.options import Json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,9 +25,7 @@ LOG_TAIL_LINES = 25
 
 
 def demo(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what happened as one JSON object.")
-    ] = False,
+    as_json: Json = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the state folder, to look around in it.")
     ] = False,
