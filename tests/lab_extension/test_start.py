@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tornado.log import app_log
 
 import lab_extension
-from lab_extension import credentials, install
+from lab_extension import credentials, install, logs
 
 from .conftest import TOKEN, Lab
 
@@ -64,6 +65,23 @@ def test_a_server_writes_the_token_file_at_its_start(
     lab = start_lab(JUPYTERHUB_API_TOKEN=TOKEN, **{credentials.FILE_VARIABLE: str(file)})
     assert file.read_text() == f"token {TOKEN}"
     assert TOKEN not in lab.log.read_text()
+
+
+def test_the_ids_of_sessions_stay_out_of_a_servers_log() -> None:
+    logs.protect()
+    logs.protect()
+    filters = [item for item in app_log.filters if isinstance(item, logs.WithoutSessionIds)]
+    assert len(filters) == 1
+
+    def kept(module: str, level: int) -> bool:
+        path = f"/site-packages/jupyterhub/{module}.py"
+        record = logging.LogRecord("ServerApp", level, path, 130, "…", (), None)
+        return bool(app_log.filter(record))
+
+    # "Setting new xsrf cookie for <session id>:<user>"
+    assert not kept("_xsrf_utils", logging.INFO)
+    assert kept("_xsrf_utils", logging.WARNING)
+    assert kept("log", logging.INFO)
 
 
 def test_installing_twice_makes_the_links_once_and_leaves_a_wheels_files_alone(
