@@ -19,6 +19,8 @@ from hub_ext.spawners.homes import WORK, home_of, prepare
 
 KEPT_VARIABLES = ["LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"]
 
+EXTENSION_MANAGER = "--LabApp.extension_manager"
+
 
 class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has no types
     """JupyterHub's local spawner for one account of the system.
@@ -81,6 +83,10 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
 
     def get_args(self) -> list[str]:
         args: list[str] = super().get_args()
+        if not any(argument.startswith(EXTENSION_MANAGER) for argument in args):
+            # JupyterLab's would install into the environment that it runs in,
+            # which is the platform's own, hub included.
+            args.append(f"{EXTENSION_MANAGER}=readonly")
         if os.geteuid() == 0:
             # In a container, say: it is the account that the operator has chosen,
             # and Jupyter Server refuses to start under it without this.

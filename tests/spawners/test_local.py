@@ -117,3 +117,11 @@ def test_root_is_allowed_where_the_hub_is_root(
     assert "--allow-root" not in spawner.get_args()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert "--allow-root" in spawner.get_args()
+
+
+def test_nobody_installs_into_the_platforms_environment_with_a_click(
+    spawner: LocalSpawner,
+) -> None:
+    assert "--LabApp.extension_manager=readonly" in spawner.get_args()
+    spawner.args = ["--LabApp.extension_manager=pypi"]
+    assert "--LabApp.extension_manager=readonly" not in spawner.get_args()
