@@ -284,7 +284,7 @@ class Office:
 
     def finish(self, run_id: str, state: str = "succeeded") -> None:
         from hub_ext.jobs.schemas import RunState
-        from hub_ext.jobs.usecases.execution import Ended
+        from hub_ext.jobs.usecases.wanted import Ended
 
         spec = self.execution.begin(run_id)
         assert spec is not None

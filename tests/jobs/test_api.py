@@ -19,7 +19,7 @@ from hub_ext.jobs.reconcile import Engine
 from hub_ext.jobs.schemas import BundleOut, RunState
 from hub_ext.jobs.store import Database
 from hub_ext.jobs.usecases import Execution, Jobs
-from hub_ext.jobs.usecases.execution import Ended
+from hub_ext.jobs.usecases.wanted import Ended
 from hub_ext.names import Principal
 
 API = "/services/jobs/api/v1"

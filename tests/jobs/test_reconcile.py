@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hub_ext.jobs.backends.base import AttemptStatus, Listed
-from hub_ext.jobs.reconcile import (
+from hub_ext.jobs.decide import (
     STOPPED,
     TOO_LONG,
     Action,
@@ -24,7 +24,7 @@ from hub_ext.jobs.reconcile import (
     decide,
 )
 from hub_ext.jobs.schemas import AttemptState, RunState, VersionState
-from hub_ext.jobs.usecases.execution import NOT_ACTIVE, Wanted, WantedAttempt
+from hub_ext.jobs.usecases.wanted import NOT_ACTIVE, Wanted, WantedAttempt
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 

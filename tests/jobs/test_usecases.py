@@ -26,7 +26,7 @@ from hub_ext.jobs.store.tables import audit, run_tokens
 from hub_ext.jobs.store.tables import jobs as jobs_table
 from hub_ext.jobs.store.tables import runs as runs_table
 from hub_ext.jobs.usecases import Execution, Jobs
-from hub_ext.jobs.usecases.execution import NOT_ACTIVE, Ended
+from hub_ext.jobs.usecases.wanted import NOT_ACTIVE, Ended
 from hub_ext.names import Principal, PrincipalKind, Right
 
 

@@ -33,6 +33,7 @@ from hub_ext.jobs.schemas import (
     RunOut,
     RunState,
 )
+from hub_ext.jobs.usecases.wanted import NOT_ACTIVE
 
 TAIL_LIMIT = 64 * 1024
 """Characters that a page shows of the end of an output or a log, which may be long."""
@@ -225,7 +226,7 @@ def headline(run: RunOut, now: datetime) -> str:
 
 def mend(run: RunOut) -> str:
     """What a reader can do about it; empty where there is nothing to do."""
-    if run.state is RunState.SKIPPED and run.reason == "not active":
+    if run.state is RunState.SKIPPED and run.reason == NOT_ACTIVE:
         return "The job's page shows how the test run went."
     if run.state is RunState.FAILED and run.failure:
         return "Mend the notebook, then productionize it again as a new version of this job."

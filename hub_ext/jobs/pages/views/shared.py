@@ -11,6 +11,7 @@ from typing import Any
 from hub_ext import words
 from hub_ext.jobs.pages import ansi
 from hub_ext.jobs.schemas import UNFINISHED, ParameterOut, RunOut, RunState
+from hub_ext.jobs.usecases.wanted import MISSED, NOT_ACTIVE, OVERTAKEN
 
 IDLE_SECONDS = 20
 LIVE_SECONDS = 2
@@ -93,9 +94,9 @@ def time(instant: datetime, zone: tzinfo, now: datetime) -> Time:
 
 
 _REASONS = {
-    "not active": "No version had passed its test at that time.",
-    "missed": "Almanac did not run at that time.",
-    "overtaken": "It still waited for a free place when the next one was due.",
+    NOT_ACTIVE: "No version had passed its test at that time.",
+    MISSED: "Almanac did not run at that time.",
+    OVERTAKEN: "It still waited for a free place when the next one was due.",
 }
 
 
