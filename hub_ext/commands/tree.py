@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 ILL, NOT_RUNNING = 1, 3
 
+SCARCE = 1 << 30
+"""Bytes free on the state folder's disk below which that is said."""
+TOO_LITTLE = 64 << 20
+"""Bytes below which all is not well: databases and store can soon write nothing more."""
+
 
 def up(
     state: State = None,
@@ -61,7 +66,8 @@ def status(
 ) -> None:
     """Say what runs, where, since when, and how often it had to be started again.
 
-    Exits 0 when all is well, 1 when a part is not, 3 when Almanac does not run.
+    Exits 0 when all is well, 1 when a part is not or the disk is full, 3 when Almanac
+    does not run.
     """
     from hub_ext.embedded.lock import holder_of
     from hub_ext.embedded.records import Processes, TreeStatus
@@ -97,6 +103,8 @@ def status(
 
 
 def _document(tree: TreeStatus, folder: Path) -> dict[str, Any]:
+    import shutil
+
     from hub_ext.embedded.logs import tail
     from hub_ext.embedded.parts import PartState
     from hub_ext.embedded.records import part_document
@@ -107,12 +115,16 @@ def _document(tree: TreeStatus, folder: Path) -> dict[str, Any]:
         if part.state is not PartState.RUNNING:
             item["last_lines"] = tail(part.log, 5)
         parts.append(item)
+    free = shutil.disk_usage(folder).free
     return {
         "running": True,
         "ready": tree.ready,
-        "well": tree.ready and all(part.state is PartState.RUNNING for part in tree.parts),
+        "well": tree.ready
+        and all(part.state is PartState.RUNNING for part in tree.parts)
+        and free >= TOO_LITTLE,
         "address": tree.public_url,
         "state_folder": str(folder),
+        "free_bytes": free,
         "pid": tree.pid,
         "started_at": tree.started_at.isoformat(),
         "parts": parts,
@@ -132,6 +144,10 @@ def _print(tree: TreeStatus, document: dict[str, Any]) -> None:
         f"(process {tree.pid})."
     )
     typer.echo(f"State: {document['state_folder']}")
+    if (free := document["free_bytes"]) < SCARCE:
+        from hub_ext.words import size
+
+        typer.echo(f"Only {size(free)} left on its disk: without room nothing can be saved.")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("part", "state", "for", "process", "restarts", "address"):
         table.add_column(heading)

@@ -114,6 +114,24 @@ def test_a_locked_database_is_unavailable_and_not_a_bug(
     made.close()
 
 
+def test_a_full_disk_is_said_to_be_full_and_passes(database: Database) -> None:
+    with database.writing() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+
+    def fill() -> None:
+        with database.writing() as connection:
+            connection.exec_driver_sql("CREATE TABLE ballast AS SELECT zeroblob(1 << 20) AS b")
+
+    # The limit belongs to a connection: all of the pool's are the one.
+    with database.engine.connect() as connection:
+        connection.connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Unavailable, match="disk of the job database is full"):
+        fill()
+    with database.engine.connect() as connection:
+        connection.connection.cursor().execute("PRAGMA max_page_count = 4294967294")
+    fill()
+
+
 def test_ids_increase_within_a_millisecond() -> None:
     made = [new_id() for _ in range(2000)]
     assert made == sorted(set(made))

@@ -148,6 +148,11 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise Unavailable(
+                "The disk of the job database is full.",
+                mend="Whoever runs Almanac has to make room; what is due then runs.",
+            ) from error
         raise Unavailable(
             "The job database does not answer.", mend="Try again in a moment."
         ) from error
