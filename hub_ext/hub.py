@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from hub_ext import settings as settings_module
 from hub_ext import toolchain
 from hub_ext.auth import roles
+from hub_ext.errors import PublicError
 from hub_ext.names import Project
 from hub_ext.settings import Settings
 from hub_ext.state import Endpoints, StateFolder, default_state
@@ -34,6 +35,12 @@ def configure_hub(c: Any, environment: Mapping[str, str] = os.environ) -> None:
     settings = settings_module.from_environment(environment)
     state = StateFolder(default_state(dict(environment)))
     endpoints = Endpoints.load(state)
+    # The file may have changed since the proxy was told where to listen, and a
+    # hub that is started again would read it anew.
+    try:
+        settings_module.refuse_weak_sign_in(settings.authentication.method, endpoints.listens_on)
+    except ValueError as error:
+        raise PublicError(f"{error}.", mend="Or end Almanac and start it again.") from None
     logging.getLogger("tornado.application").addFilter(WithoutSessionIds())
     network(c, state, endpoints)
     pages(c)

@@ -250,11 +250,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _safe(self) -> Settings:
-        if not self.server.loopback and self.authentication.method == "demo":
-            raise ValueError(
-                f"authentication.method: demo lets anyone in as anyone and server.address "
-                f"{self.server.address} can be reached from other machines: use password"
-            )
+        refuse_weak_sign_in(self.authentication.method, self.server.address)
         seen: set[str] = set()
         for project in self.projects:
             if project.slug in seen:
@@ -268,6 +264,19 @@ class Settings(Section):
             project.project.group(role)
             for project in self.projects
             for role in project.roles_of(username, provider_groups)
+        )
+
+
+def refuse_weak_sign_in(method: str, address: str) -> None:
+    """Refuse to let anyone in as anyone where others than this machine's people can come.
+
+    Raises:
+        ValueError: ``address`` is not loopback and ``method`` is ``demo``.
+    """
+    if method == "demo" and not ipaddress.ip_address(address).is_loopback:
+        raise ValueError(
+            f"authentication.method: demo lets anyone in as anyone and server.address "
+            f"{address} can be reached from other machines: use password"
         )
 
 

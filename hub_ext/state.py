@@ -135,6 +135,8 @@ class Endpoints:
         jobs_url: where the job service listens; its path comes after it.
         store_url: the S3 endpoint.
         pid: the process of ``almanac up``.
+        listens_on: the address that people's requests are taken at; it stays
+            the same until ``almanac up`` ends, whatever almanac.yaml says by then.
     """
 
     public_url: str
@@ -143,6 +145,7 @@ class Endpoints:
     jobs_url: str
     store_url: str
     pid: int
+    listens_on: str = "127.0.0.1"
 
     @staticmethod
     def path(state: StateFolder) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 from traitlets.config import Config
 
 import hub_ext
+from hub_ext.errors import PublicError
 from hub_ext.hub import WithoutSessionIds, configure_hub
 from hub_ext.settings import SettingsError
 from hub_ext.state import Endpoints, NotRunning, StateFolder
@@ -114,6 +116,19 @@ def test_people_s_servers_find_jobs_and_data_and_no_secret(
     assert "AWS_SECRET_ACCESS_KEY" not in environment
     secrets = [path.read_text() for path in state.secrets.iterdir()]
     assert not [name for name, value in environment.items() if value in secrets]
+
+
+def test_demo_does_not_begin_where_the_proxy_listens_for_others_already(
+    state: StateFolder, tmp_path: Path
+) -> None:
+    replace(Endpoints.load(state), listens_on="0.0.0.0").save(state)
+    changed = tmp_path / "almanac.yaml"
+    changed.write_text("authentication: {method: demo}\n")
+    with pytest.raises(PublicError, match="can be reached from other machines"):
+        configured(state, ALMANAC_CONFIG=str(changed))
+    for address in ("127.0.0.1", "::1"):
+        replace(Endpoints.load(state), listens_on=address).save(state)
+        configured(state, ALMANAC_CONFIG=str(changed))
 
 
 def test_settings_that_are_wrong_stop_the_hub(state: StateFolder, tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ async def _run(
     addresses = Addresses.choose(
         settings.server.address, settings.server.port if port is None else port
     )
+    if not settings.server.loopback:
+        show.note(
+            f"others can reach {addresses.public_ip}:{addresses.public_port}, and there is no TLS: "
+            "put a proxy that has it in front, or passwords can be read on their way"
+        )
     for name in SECRETS:
         state.secret(name)
     if settings.authentication.method == "demo":

@@ -73,6 +73,7 @@ class Addresses:
             jobs_url=f"http://127.0.0.1:{self.jobs}",
             store_url=store_url,
             pid=os.getpid(),
+            listens_on=self.public_ip,
         )
 
 

@@ -149,3 +149,12 @@ def test_a_state_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(PublicError, match="cannot be made"):
         start.run(StateFolder(tmp_path / "file" / "state"), None, None)  # type: ignore[arg-type]
+
+
+def test_the_parts_are_told_whether_others_can_reach_the_proxy() -> None:
+    addresses = Addresses("0.0.0.0", 8000, 8001, 8081, 8082)
+    endpoints = addresses.endpoints("http://127.0.0.1:8333")
+    assert endpoints.listens_on == "0.0.0.0"
+    # All but the proxy's own door stay on loopback.
+    inner = (endpoints.hub_api_url, endpoints.proxy_api_url, endpoints.jobs_url)
+    assert all(url.startswith("http://127.0.0.1:") for url in inner)
