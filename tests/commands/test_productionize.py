@@ -20,7 +20,7 @@ def almanac(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs ``almanac`` on the tree, with a token that its first user made on the hub."""
     with Person(tree.url) as person:
         person.sign_in(tree.user, tree.password)
-        answer = person._write("POST", f"/hub/api/users/{tree.user}/tokens", json={"note": "test"})
+        answer = person.write("POST", f"/hub/api/users/{tree.user}/tokens", json={"note": "test"})
         token = person._expect(answer, "a token").json()["token"]
     for variable in ("ALMANAC_JOBS_URL", "JUPYTERHUB_API_TOKEN", "JUPYTER_PATH"):
         monkeypatch.delenv(variable, raising=False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ import pytest
 from keepers import until
 from trees import ALMANAC, FIRST_USER, Tree, start_tree, stop_tree
 
+from hub_ext.commands.demo.person import Person
 from hub_ext.embedded.parts import PartState, PartStatus
 from hub_ext.embedded.records import PROCESSES, TreeStatus
 from hub_ext.processes import ProcessId
@@ -42,46 +42,27 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class Person:
-    """Signed in with a browser's cookies, with a running server and a kernel in it."""
+class Analyst(Person):
+    """Signed in, with a running server and a kernel in it."""
 
     def __init__(self, tree: Tree, name: str = FIRST_USER, password: str = ""):
-        self.http = httpx.Client(base_url=tree.url, follow_redirects=True, timeout=20)
-        self.name = name
-        self.prefix = f"/user/{name}"
-        page = self.http.get("/hub/login")
-        found = re.search(r'name="_xsrf" value="([^"]*)"', page.text)
-        assert found, page.text
-        self.http.post(
-            "/hub/login",
-            data={
-                "username": name,
-                "password": password or tree.password,
-                "_xsrf": found[1],
-            },
-        )
-        # Signing in has begun to start the server; its first page signs in there.
-        until(lambda: self.http.get(f"{self.prefix}/lab").url.path == f"{self.prefix}/lab", 60)
-        xsrf = [
-            cookie.value
-            for cookie in self.http.cookies.jar
-            if cookie.name == "_xsrf" and cookie.path.startswith(self.prefix)
-        ]
-        self.headers = {"X-XSRFToken": xsrf[0] or ""}
+        super().__init__(tree.url)
+        self.sign_in(name, password or tree.password)
+        self.start_server()
 
     def start_kernel(self) -> None:
-        answer = self.http.post(f"{self.prefix}/api/kernels", json={}, headers=self.headers)
+        answer = self.write("POST", f"{self.server}api/kernels", json={})
         assert answer.status_code == 201, answer.text
 
     def kernels(self) -> int | None:
         """How many kernels the server has; None while it cannot be reached."""
         try:
-            answer = self.http.get(f"{self.prefix}/api/kernels", follow_redirects=False)
+            answer = self.http.get(f"{self.server}api/kernels", follow_redirects=False)
         except httpx.HTTPError:
             return None
         return len(answer.json()) if answer.status_code == 200 else None
 
-    def server(self, state: Path) -> ProcessId:
+    def server_process(self, state: Path) -> ProcessId:
         """The process of the server."""
         for process in _recorded(state):
             if "jupyterhub.singleuser" in _read(process, "cmdline") and (
@@ -92,8 +73,8 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def person(own: Tree) -> Iterator[Person]:
-    signed_in = Person(own)
+def person(own: Tree) -> Iterator[Analyst]:
+    signed_in = Analyst(own)
     signed_in.start_kernel()
     yield signed_in
     signed_in.http.close()
@@ -131,6 +112,8 @@ def test_status_says_what_runs_and_where(own: Tree) -> None:
     assert {item["name"] for item in document["parts"]} == {"store", "proxy", "hub", "jobs"}
     text = own.run("status", "--state", str(own.state)).stdout
     assert own.url in text
+    for part in document["parts"]:
+        assert f"{part['address']}\n" in text.replace(" ", ""), "cut short, it is none"
     assert "Job service" in text
 
 
@@ -162,9 +145,9 @@ def test_no_secret_is_in_a_command_line_or_a_log_and_each_file_is_private(own: T
         assert path.stat().st_mode & 0o777 == 0o600, path
 
 
-def test_people_s_servers_know_none_of_the_platform_s_secrets(own: Tree, person: Person) -> None:
+def test_people_s_servers_know_none_of_the_platform_s_secrets(own: Tree, person: Analyst) -> None:
     until(lambda: any("singleuser" in _read(item, "cmdline") for item in _recorded(own.state)))
-    environment = Path(f"/proc/{person.server(own.state).pid}/environ").read_text()
+    environment = Path(f"/proc/{person.server_process(own.state).pid}/environ").read_text()
     for path in (own.state / "secrets").iterdir():
         assert path.read_text() not in environment, path.name
     names = {line.partition("=")[0] for line in environment.split("\0")}
@@ -172,14 +155,14 @@ def test_people_s_servers_know_none_of_the_platform_s_secrets(own: Tree, person:
     assert "ALMANAC_STATE" not in names
 
 
-def test_kernels_run_in_the_notebooks_environment(own: Tree, person: Person) -> None:
-    specs = person.http.get(f"{person.prefix}/api/kernelspecs").json()["kernelspecs"]
+def test_kernels_run_in_the_notebooks_environment(own: Tree, person: Analyst) -> None:
+    specs = person.http.get(f"{person.server}api/kernelspecs").json()["kernelspecs"]
     assert "share/almanac/environments/python" in specs["python3"]["spec"]["argv"][0]
 
 
 @pytest.mark.parametrize("name", ["proxy", "hub", "jobs", "store"])
 def test_a_killed_part_is_back_in_five_seconds_and_servers_stay(
-    own: Tree, person: Person, name: str
+    own: Tree, person: Analyst, name: str
 ) -> None:
     runtime = own.state / "run"
 
@@ -190,7 +173,7 @@ def test_a_killed_part_is_back_in_five_seconds_and_servers_stay(
 
     before = seen()
     assert before.pid is not None
-    server = person.server(own.state)
+    server = person.server_process(own.state)
     kernels = person.kernels()
     os.kill(before.pid, signal.SIGKILL)
     began = time.monotonic()
@@ -201,9 +184,9 @@ def test_a_killed_part_is_back_in_five_seconds_and_servers_stay(
     took = time.monotonic() - began
     assert took < BACK_WITHIN
     assert status(own)["well"]
-    assert person.server(own.state) == server
+    assert person.server_process(own.state) == server
     # Through the proxy and signed in: the hub still knows whose server it is.
-    assert person.http.get(f"{person.prefix}/lab").url.path == f"{person.prefix}/lab"
+    assert person.http.get(f"{person.server}lab").url.path == f"{person.server}lab"
 
 
 def test_a_second_one_on_the_same_folder_is_refused(own: Tree) -> None:
@@ -227,9 +210,9 @@ def test_a_port_that_is_taken_is_named(own: Tree, tmp_path: Path) -> None:
 def test_stopping_a_server_ends_its_kernels_too(own: Tree) -> None:
     password = own.run("users", "add", "bo", "--password-stdin", input="a long enough one\n")
     assert password.returncode == 0, password.stderr
-    person = Person(own, "bo", "a long enough one")
+    person = Analyst(own, "bo", "a long enough one")
     person.start_kernel()
-    server = person.server(own.state)
+    server = person.server_process(own.state)
     family = [server, *server.descendants()]
     assert len(family) >= 2
     token = (own.state / "secrets" / "operator-api-token").read_text()
@@ -246,7 +229,7 @@ def test_stopping_a_server_ends_its_kernels_too(own: Tree) -> None:
 def test_stopping_leaves_nothing_and_the_next_start_forgets_nothing(tmp_path: Path) -> None:
     running = start_tree(tmp_path)
     try:
-        person = Person(running)
+        person = Analyst(running)
         person.start_kernel()
         until(lambda: len(_recorded(running.state)) >= 6)  # parts, server, kernel
         processes = _recorded(running.state)
@@ -264,7 +247,7 @@ def test_stopping_leaves_nothing_and_the_next_start_forgets_nothing(tmp_path: Pa
         }
         again = start_tree(tmp_path)
         again.password = running.password
-        Person(again).start_kernel()
+        Analyst(again).start_kernel()
     finally:
         stop_tree(running)
         if "again" in locals():
@@ -274,7 +257,7 @@ def test_stopping_leaves_nothing_and_the_next_start_forgets_nothing(tmp_path: Pa
 def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> None:
     first = start_tree(tmp_path)
     try:
-        person = Person(first)
+        person = Analyst(first)
         person.start_kernel()
         until(lambda: len(_recorded(first.state)) >= 6)
         processes = _recorded(first.state)

@@ -29,12 +29,16 @@ class Person:
 
     Args:
         url: public address of the hub, ``http://127.0.0.1:8000``.
+        timeout: seconds that one answer may take.
+
+    Attributes:
+        http: the browser's session, cookies and all.
     """
 
     def __init__(self, url: str, *, timeout: float = 60.0):
         self.url = url.rstrip("/")
         self.name = ""
-        self._http = httpx.Client(
+        self.http = httpx.Client(
             base_url=self.url,
             timeout=timeout,
             follow_redirects=True,
@@ -51,7 +55,7 @@ class Person:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._http.close()
+        self.http.close()
 
     def sign_in(self, name: str, password: str) -> None:
         """Fill in the hub's login form.
@@ -59,11 +63,11 @@ class Person:
         Raises:
             DemoFailed: the hub did not let the person in.
         """
-        form = self._expect(self._http.get("/hub/login"), "the login form")
+        form = self._expect(self.http.get("/hub/login"), "the login form")
         fields = {"username": name, "password": password}
         if hidden := _XSRF_FIELD.search(form.text):
             fields[XSRF_COOKIE] = hidden.group(1)
-        answer = self._http.post("/hub/login", data=fields, params={"next": "/hub/home"})
+        answer = self.http.post("/hub/login", data=fields, params={"next": "/hub/home"})
         if not answer.is_success or urlsplit(str(answer.url)).path != "/hub/home":
             raise DemoFailed(
                 f"The hub did not let {name} in: HTTP {answer.status_code} "
@@ -74,7 +78,7 @@ class Person:
     def make_token(self, note: str) -> str:
         """A token of the hub, as the form on its token page makes one."""
         api = f"/hub/api/users/{quote(self.name)}/tokens"
-        answer = self._expect(self._write("POST", api, json={"note": note}), "the token")
+        answer = self._expect(self.write("POST", api, json={"note": note}), "the token")
         return str(answer.json()["token"])
 
     @property
@@ -92,9 +96,9 @@ class Person:
             DemoFailed: it did not start; the message is the spawner's.
         """
         api = f"/hub/api/users/{quote(self.name)}/server"
-        self._expect(self._write("POST", api), "the start of the server")
+        self._expect(self.write("POST", api), "the start of the server")
         last = ""
-        with self._http.stream("GET", f"{api}/progress") as answer:
+        with self.http.stream("GET", f"{api}/progress") as answer:
             if not answer.is_success:
                 answer.read()
                 self._expect(answer, "the progress of the server's start")
@@ -108,26 +112,26 @@ class Person:
                     break
         # Through the server's own sign-in, as a browser would: it sets the
         # cookie and the XSRF token with which its API is used.
-        self._expect(self._http.get(f"{self.server}lab"), "JupyterLab")
+        self._expect(self.http.get(f"{self.server}lab"), "JupyterLab")
 
     def stop_server(self) -> None:
         """Ask for the end of the server; see `server_runs` for when it is gone."""
         api = f"/hub/api/users/{quote(self.name)}/server"
-        self._expect(self._write("DELETE", api), "the end of the server")
+        self._expect(self.write("DELETE", api), "the end of the server")
 
     def server_runs(self) -> bool:
-        model = self._expect(self._http.get(f"/hub/api/users/{quote(self.name)}"), "the user")
+        model = self._expect(self.http.get(f"/hub/api/users/{quote(self.name)}"), "the user")
         return bool(model.json().get("servers"))
 
     def save_notebook(self, name: str, notebook: Mapping[str, Any]) -> None:
         """Put a notebook into the server's folder by the contents API."""
         body = {"type": "notebook", "format": "json", "content": notebook}
         path = f"{self.server}api/contents/{quote(name)}"
-        self._expect(self._write("PUT", path, json=body), "saving the notebook")
+        self._expect(self.write("PUT", path, json=body), "saving the notebook")
 
     def productionize(self, request: Mapping[str, Any], *, submission: str) -> dict[str, Any]:
         """What the panel's button does; the job as the service tells it."""
-        answer = self._write(
+        answer = self.write(
             "POST",
             f"{self.server}almanac/api/productionize",
             json=dict(request),
@@ -143,25 +147,26 @@ class Person:
 
     def page(self, path: str) -> str:
         return self._expect(
-            self._http.get(path, headers={"Accept": "text/html"}), f"the page {path}"
+            self.http.get(path, headers={"Accept": "text/html"}), f"the page {path}"
         ).text
 
     def api(self, path: str) -> Any:
         """An answer of the job service's API, with the session of its pages."""
         return self._expect(
-            self._http.get(f"{PREFIX}/api/v1{path}", headers={"Accept": "application/json"}),
+            self.http.get(f"{PREFIX}/api/v1{path}", headers={"Accept": "application/json"}),
             f"the job service's {path}",
         ).json()
 
     def file(self, path: str) -> bytes:
-        return self._expect(self._http.get(path), path).content
+        return self._expect(self.http.get(path), path).content
 
     # -- how --------------------------------------------------------------
 
-    def _write(self, method: str, path: str, **options: Any) -> httpx.Response:
-        token = xsrf_for(path, self._http.cookies.jar)
+    def write(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request that changes something, with the XSRF token that a page would send."""
+        token = xsrf_for(path, self.http.cookies.jar)
         headers = {XSRF_HEADER: token} if token else {}
-        return self._http.request(method, path, headers=headers, **options)
+        return self.http.request(method, path, headers=headers, **options)
 
     def _expect(self, answer: httpx.Response, what: str) -> httpx.Response:
         """The answer, if it is a good one.
