@@ -148,9 +148,10 @@ def _print(tree: TreeStatus, document: dict[str, Any]) -> None:
         from hub_ext.words import size
 
         typer.echo(f"Only {size(free)} left on its disk: without room nothing can be saved.")
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("part", "state", "for", "process", "restarts", "address"):
-        table.add_column(heading)
+        # An address that is cut short is none; one on two lines is.
+        table.add_column(heading, overflow="fold")
     for part in tree.parts:
         colour = "green" if part.state is PartState.RUNNING else "red"
         table.add_row(
@@ -161,7 +162,10 @@ def _print(tree: TreeStatus, document: dict[str, Any]) -> None:
             str(part.restarts),
             part.address,
         )
-    Console(soft_wrap=True, highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
     for item in document["parts"]:
         if lines := item.get("last_lines"):
             ended = f" It last {item['last_end']}." if item["last_end"] else ""

@@ -31,9 +31,21 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIMUM = (3, 11)
+
+
+SAME = (
+    ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
+    ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"),
+    ("npm_config_registry", "YARN_NPM_REGISTRY_SERVER"),
+    ("YARN_NPM_REGISTRY_SERVER", "npm_config_registry"),
+    ("SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS"),
+)
+"""Variables of pip, uv, npm, yarn and Node: the first stands for the others, too."""
 
 
 class Failed(Exception):
@@ -137,9 +149,20 @@ class Setup:
         result["PATH"] = os.pathsep.join(
             [*map(str, self.node_folders()), str(self.venv / "bin"), result.get("PATH", "")]
         )
-        # uv reads its own variable for an index; who has set pip's has meant both.
-        if "PIP_INDEX_URL" in result:
-            result.setdefault("UV_DEFAULT_INDEX", result["PIP_INDEX_URL"])
+        # Every tool has a name of its own for the same thing; who has set one
+        # of them has meant all.
+        for name, *others in SAME:
+            for other in others:
+                if result.get(name):
+                    result.setdefault(other, result[name])
+        # Yarn alone reads neither HTTPS_PROXY nor NO_PROXY.
+        registry = urlsplit(result.get("YARN_NPM_REGISTRY_SERVER", "")).netloc
+        direct = result.get("no_proxy") or result.get("NO_PROXY") or ""
+        if not (registry and proxy_bypass_environment(registry, {"no": direct})):
+            for scheme in ("http", "https"):
+                proxy = result.get(f"{scheme}_proxy") or result.get(f"{scheme}_PROXY".upper())
+                if proxy:
+                    result.setdefault(f"YARN_{scheme.upper()}_PROXY", proxy)
         return result
 
     def node_folders(self) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_ext.embedded.bootstrap import Failed, Setup, digest
+from hub_ext.embedded.bootstrap import SAME, Failed, Setup, digest
 
 
 @pytest.fixture
@@ -70,12 +70,47 @@ def test_what_a_failed_command_printed_is_shown(setup: Setup) -> None:
         setup.call(sys.executable, "-c", "import sys; sys.exit('the index does not answer')")
 
 
-def test_the_index_that_pip_is_told_is_told_to_uv(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("said", "others"),
+    [
+        ("PIP_INDEX_URL", {"UV_DEFAULT_INDEX"}),
+        ("UV_DEFAULT_INDEX", {"PIP_INDEX_URL"}),
+        ("npm_config_registry", {"YARN_NPM_REGISTRY_SERVER"}),
+        ("SSL_CERT_FILE", {"PIP_CERT", "NODE_EXTRA_CA_CERTS"}),
+    ],
+)
+def test_what_one_tool_is_told_about_the_network_is_told_to_all(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, said: str, others: set[str]
 ) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example.org/simple")
-    monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
-    assert setup.environment()["UV_DEFAULT_INDEX"] == "https://mirror.example.org/simple"
+    for names in SAME:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(said, "https://mirror.example.org/x")
+    told = setup.environment()
+    assert {told.get(name) for name in others} == {"https://mirror.example.org/x"}
+    for name in others:
+        monkeypatch.setenv(name, "https://own.example.org")
+    told = setup.environment()
+    assert {told[name] for name in others} == {"https://own.example.org"}
+
+
+@pytest.mark.parametrize(
+    ("registry", "told"),
+    [
+        ("", "http://proxy.example.org:3128"),
+        ("https://npm.example.com/npm", "http://proxy.example.org:3128"),
+        ("https://mirror.example.org/npm", None),
+    ],
+)
+def test_yarn_is_told_of_the_proxy_where_the_registry_is_behind_it(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, registry: str, told: str | None
+) -> None:
+    for name in ("https_proxy", "no_proxy", "YARN_HTTPS_PROXY", "npm_config_registry"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org:3128")
+    monkeypatch.setenv("NO_PROXY", ".example.org")
+    monkeypatch.setenv("YARN_NPM_REGISTRY_SERVER", registry)
+    assert setup.environment().get("YARN_HTTPS_PROXY") == told
 
 
 def test_sources_are_told_apart_whatever_their_lengths() -> None:
