@@ -202,7 +202,11 @@ function About({ model, sheet, info, draft }: Part): JSX.Element {
         <Field
           field="project"
           label={trans.__('Project')}
-          help={trans.__('Its members see the job, and keep it when you leave.')}
+          help={
+            info.projects.find(project => project.slug === draft.project)?.personal
+              ? trans.__('You alone see the job.')
+              : trans.__('Its members see the job, and keep it when you leave.')
+          }
           error={sheet.errors.project}
         >
           {bound => (
