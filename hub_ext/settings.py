@@ -205,23 +205,12 @@ class ProjectSettings(Section):
 
 
 class StorageSettings(Section):
-    """Where files, bundles and results lie."""
+    """Where files, bundles and results lie: the object store that ``almanac up`` starts."""
 
-    kind: Literal["embedded", "s3"] = "embedded"
-    """``embedded``: the object store that ``almanac up`` starts. ``s3``: one
-    of your own, at ``endpoint``."""
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "almanac"
     """The platform's bucket."""
-    endpoint: str | None = None
-    """Address of the S3 endpoint (``kind: s3``)."""
     region: str = "us-east-1"
     """Region named in requests."""
-
-    @model_validator(mode="after")
-    def _endpoint_with_s3(self) -> StorageSettings:
-        if self.kind == "s3" and not self.endpoint:
-            raise ValueError("kind: s3 needs an endpoint")
-        return self
 
 
 class JobsSettings(Section):

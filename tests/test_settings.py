@@ -88,10 +88,6 @@ def test_the_shared_password_is_for_loopback_only() -> None:
     assert parse("server: {address: 0.0.0.0}").server.loopback is False
 
 
-def test_a_store_of_one_s_own_needs_its_address() -> None:
-    assert "needs an endpoint" in problems("storage: {kind: s3}")[0]
-
-
 @pytest.mark.parametrize("slug", ["Upper", "user-ana", "a b", "-a", "a" * 41, ""])
 def test_a_project_has_a_name_that_is_safe_everywhere(slug: str) -> None:
     assert problems(f"projects: [{{slug: '{slug}'}}]")[0].startswith("almanac.yaml:1: projects[0]")

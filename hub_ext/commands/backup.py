@@ -36,8 +36,8 @@ def backup(
 
     The archive holds secrets and password hashes: it is made readable by you
     alone, keep it so. Of each object it has the newest version. Left out:
-    environments, logs, `.cache` folders, the work of runs that are under way
-    and, with `storage.kind: s3`, your own bucket.
+    environments, logs, `.cache` folders and the work of runs that are under
+    way.
     """
     from hub_ext import settings as settings_module
     from hub_ext.errors import Conflict, NotFound
@@ -111,7 +111,7 @@ def restore(
 
 
 @contextlib.contextmanager
-def _store(folder: StateFolder, settings: Settings) -> Iterator[ObjectStore | None]:
+def _store(folder: StateFolder, settings: Settings) -> Iterator[ObjectStore]:
     """The platform's bucket, of the running Almanac or of a store started for now."""
     from hub_ext import toolchain
     from hub_ext.embedded.lock import Lock, holder_of
@@ -123,9 +123,6 @@ def _store(folder: StateFolder, settings: Settings) -> Iterator[ObjectStore | No
     from hub_ext.storage.objects import ObjectStore
 
     storage = settings.storage
-    if storage.kind != "embedded":
-        yield None
-        return
 
     def connect(endpoint: str) -> ObjectStore:
         return ObjectStore.connect(endpoint, storage.bucket, storage.region, *key_pair(folder))

@@ -115,11 +115,7 @@ async def _run(
         state.secret(name)
     if settings.authentication.method == "demo":
         state.secret("demo-password")
-    store, store_url = (
-        store_part(state)
-        if settings.storage.kind == "embedded"
-        else (None, settings.storage.endpoint or "")
-    )
+    store, store_url = store_part(state)
     parts = table(
         state,
         settings,

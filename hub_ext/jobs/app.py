@@ -312,8 +312,6 @@ def _kernel_environment(endpoint: str, region: str, public_url: str) -> dict[str
 
 def _make_bucket(settings: Settings, endpoint: str, access_key: str, secret_key: str) -> None:
     """Make the platform's bucket in the embedded store, which may still be starting."""
-    if settings.storage.kind != "embedded":
-        return
 
     def make() -> None:
         from hub_ext.storage.embedded import ensure_bucket

@@ -97,7 +97,6 @@ def test_the_throwaway_almanac_takes_the_callers_network_and_nothing_else() -> N
     network = settings.NetworkSettings(package_index="https://mirror.example.org/simple")
     text = configuration(network)
     assert settings.parse(text).network == network
-    assert settings.parse(text).storage.kind == "embedded"
 
 
 def test_a_logs_end_is_found_in_a_large_file(tmp_path: Path) -> None:
