@@ -90,7 +90,8 @@ async def notebook_file(contents: Any, path: str) -> Path:
         NotOnDisk: the contents manager keeps its notebooks elsewhere.
     """
     path = path.strip("/")
-    missing = NotFound(f"There is no notebook {path!r} here.", mend="Save it, then try again.")
+    shown = path if len(path) <= 200 else f"{path[:200]}…"
+    missing = NotFound(f"There is no notebook {shown!r} here.", mend="Save it, then try again.")
     if not path or "\0" in path:
         raise missing
     drive, separator, _ = path.partition(":")
@@ -103,9 +104,11 @@ async def notebook_file(contents: Any, path: str) -> Path:
     try:
         file = Path(contents._get_os_path(path))
         hidden = not contents.allow_hidden and await ensure_async(contents.is_hidden(path))
-    except (HTTPError, ValueError) as error:
+        found = not hidden and await asyncio.to_thread(file.is_file)
+    # OSError: of a name that is longer than the system's names.
+    except (HTTPError, ValueError, OSError) as error:
         raise missing from error
-    if hidden or not await asyncio.to_thread(file.is_file):
+    if not found:
         raise missing
     return file
 

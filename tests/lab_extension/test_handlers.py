@@ -151,6 +151,7 @@ def test_a_refusal_of_the_service_reaches_the_panel_unchanged(
         ),
         ("nowhere.ipynb", None, "not-found"),
         ("../outside.ipynb", None, "not-found"),
+        ("x" * 5000, None, "not-found"),
         ("a/../../outside.ipynb", None, "not-found"),
         ("/etc/passwd", None, "not-found"),
         (".hidden/secret.ipynb", "{}", "not-found"),
