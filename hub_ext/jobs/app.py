@@ -185,7 +185,7 @@ def build(
     database = Database.at(state.jobs_database)
     database.upgrade()
     storage = settings.storage
-    endpoint = storage.endpoint or endpoints.store_url
+    endpoint = endpoints.store_url
     keys = (state.secret("store-admin-access-key"), state.secret("store-admin-secret-key"))
     objects = ObjectStore.connect(endpoint, storage.bucket, storage.region, *keys)
     limit = settings.jobs.bundle_limit_mb * 2**20
