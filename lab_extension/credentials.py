@@ -1,4 +1,4 @@
-"""Object store credentials for the kernels of a server, without a key in sight.
+"""Object store credentials for the kernels of a server: a token file, and no key.
 
 Kernels are told (by their environment) to ask the job service for short-lived
 credentials, and to show the token in a file. That file is written here, from

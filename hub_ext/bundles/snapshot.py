@@ -1,4 +1,4 @@
-"""What is captured at the press of the button, before its environment is locked."""
+"""What is captured when a notebook is productionized, before its environment is locked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The loop that makes true what is wanted: level-triggered, and able to start anywhere.
+"""The reconcile loop: compares what is wanted with what runs, and acts on the difference.
+
+Level-triggered: it needs no memory of what happened, so it may stop and start at any time.
 
 `Engine` is the thin loop around `decide`: it makes due ticks into runs,
 decides, and acts; what one run needs never keeps another from getting its own.

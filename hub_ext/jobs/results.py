@@ -1,7 +1,7 @@
-"""What a runner leaves in the folder of an attempt, read with care.
+"""The results in the folder of an attempt, read as untrusted input.
 
 The notebook's code can write there too (see `backends.folder`): only plain
-files are taken, and not without end.
+files are taken, and a bounded number of them.
 """
 
 from __future__ import annotations

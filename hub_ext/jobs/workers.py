@@ -1,4 +1,4 @@
-"""A few threads for what is slow, each thing by a name and never twice at a time."""
+"""A few threads for slow work; work of one name never runs twice at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds a kernel on a leash: when either end lets go, everything behind it ends.
+"""Ties a kernel to its runner: when either of them ends, all processes of the kernel end.
 
     python -I -S leash.py RUNNER_PID COMMAND…
 

@@ -460,7 +460,7 @@ def ensure_bucket(
     *,
     wait_seconds: float = 10,
 ) -> bool:
-    """Make the bucket where it is missing and switch versions on; harmless again.
+    """Make the bucket where it is missing and switch versions on; safe to repeat.
 
     Waits for a store that is just starting: its S3 API answers before it takes
     writes.

@@ -32,7 +32,7 @@ from hub_ext.errors import NotFound, Unauthenticated
 from hub_ext.jobs import pages
 from hub_ext.jobs.app import assemble, create_app
 from hub_ext.jobs.backends.base import AttemptSpec, AttemptStatus, Backend, Listed
-from hub_ext.jobs.schemas import JobIn, JobOut, RunOut, RunState
+from hub_ext.jobs.schemas import FINISHED, JobIn, JobOut, RunOut
 from hub_ext.jobs.store import Database
 from hub_ext.jobs.usecases import Jobs
 from hub_ext.jobs.usecases.ports import Options
@@ -41,7 +41,6 @@ from hub_ext.jobs.usecases.ports import Options
 PEOPLE = {"ana": ["macro"], "bo": ["macro"], "eve": []}
 
 NOTEBOOK_HTML = b"<!DOCTYPE html><title>Notebook</title><h1>Executed</h1><p>Table 1</p>"
-FINISHED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED)
 
 
 class People:

@@ -1,4 +1,4 @@
-"""Paths that exist at the author's alone."""
+"""Paths that exist only on the author's machine."""
 
 from __future__ import annotations
 

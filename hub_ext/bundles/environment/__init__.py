@@ -1,4 +1,4 @@
-"""The environment of a kernel: what is in it, a lock of that, and the lock made real.
+"""The environment of a kernel: what is in it, its lock, and building it from the lock.
 
 Three steps, far apart in time and place: `listing` at the author's (fast,
 part of the checks), `lock` when a job is submitted (asks the package index

@@ -46,7 +46,7 @@ class LockedPackage(Frozen):
     """Normalised: lower case, hyphens."""
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]{0,100}$")
     hashes: tuple[str, ...] = Field(min_length=1)
-    """``sha256:…`` of each artefact of that version that the index has; sorted."""
+    """``sha256:…`` of each file of that version that the index has; sorted."""
 
     @model_validator(mode="after")
     def _canonical(self) -> LockedPackage:

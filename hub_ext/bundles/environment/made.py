@@ -1,4 +1,4 @@
-"""A lock made real: one folder per lock, built once, shared by all runs that name it.
+"""The environment of a lock: one folder per lock, built once, shared by all runs that name it.
 
 A virtual environment holds its own absolute path, so that it cannot be built
 elsewhere and moved: it is built in its final place, under a lock of the file

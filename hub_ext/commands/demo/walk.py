@@ -1,4 +1,4 @@
-"""The walk: from nothing to a notebook that has run by its schedule, and back to nothing."""
+"""The steps of the demo: from an empty folder to a notebook that has run by its schedule."""
 
 from __future__ import annotations
 

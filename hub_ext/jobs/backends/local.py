@@ -4,7 +4,7 @@ Each attempt has a folder of its own, ``<root>/<run>/<n>``, and a runner that
 leads a session of its own, so that it outlives a restart of the service and
 is found again. An attempt is alive for as long as its lock is held: the
 runner inherits the lock's descriptor and the system lets go of it with the
-process, however that ends. Process ids alone would not do, they come back.
+process, however that ends. Process ids alone would not do: the system uses them again.
 
 What the folder says when the lock is free is what became of the attempt:
 ``exit.json`` tells the end, and without one the attempt is lost.

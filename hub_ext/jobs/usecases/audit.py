@@ -38,11 +38,13 @@ def record(
     )
     # Values of parameters belong to the project: in the trail, not in the log.
     short = {name: value for name, value in detail.items() if isinstance(value, str | int)}
-    told(action, job=job, run=run, by=principal, **short)
+    log_transition(action, job=job, run=run, by=principal, **short)
 
 
-def told(action: str, *, job: str | None = None, run: str | None = None, **detail: Any) -> None:
-    """One log line for a transition, as ``action key=value …``."""
+def log_transition(
+    action: str, *, job: str | None = None, run: str | None = None, **detail: Any
+) -> None:
+    """Write one log line for a transition, as ``action key=value …``; no row in the audit trail."""
     members = {"job": job, "run": run, **detail}
     log.info(
         "%s %s",

@@ -43,7 +43,7 @@ def end(
         values["progress"] = ended.progress
     connection.execute(update(runs).where(runs.c.id == run.id).values(**values))
     connection.execute(delete(run_tokens).where(run_tokens.c.run_id == run.id))
-    audit.told(
+    audit.log_transition(
         f"run.{ended.state}",
         job=run.job_id,
         run=run.id,

@@ -121,7 +121,7 @@ class Execution:
                 .values(state=RunState.RUNNING.value, started_at=run.started_at or now)
             )
             self._insert_token(connection, spec, now)
-        audit.told("attempt.starting", job=run.job_id, run=run_id, attempt=n, fence=fence)
+        audit.log_transition("attempt.starting", job=run.job_id, run=run_id, attempt=n, fence=fence)
         return spec
 
     def begin_again(self, run_id: str, n: int) -> AttemptSpec | None:
@@ -138,7 +138,7 @@ class Execution:
             self._set_attempt(connection, run_id, n, lease_until=now + STARTING_LEASE)
             # The one made before is not known any more: only its hash was kept.
             self._insert_token(connection, spec, now)
-        audit.told("attempt.starting-again", job=run.job_id, run=run_id, attempt=n)
+        audit.log_transition("attempt.starting-again", job=run.job_id, run=run_id, attempt=n)
         return spec
 
     def listed(self, run_id: str, n: int) -> None:
@@ -158,14 +158,14 @@ class Execution:
                 message="",
             )
         if attempt.state == AttemptState.STARTING:
-            audit.told("attempt.running", run=run_id, attempt=n)
+            audit.log_transition("attempt.running", run=run_id, attempt=n)
 
     def note(self, run_id: str, n: int, message: str) -> None:
         """Say what an attempt waits for."""
         with self._database.writing() as connection:
             if self._live(connection, run_id, n) is not None:
                 self._set_attempt(connection, run_id, n, message=message)
-        audit.told("attempt.waits", run=run_id, attempt=n, message=message)
+        audit.log_transition("attempt.waits", run=run_id, attempt=n, message=message)
 
     def progress(self, run_id: str, n: int, progress: dict[str, Any]) -> None:
         """Keep how far the run is, while the attempt is its newest."""
@@ -196,7 +196,7 @@ class Execution:
                 .where(runs.c.id == run_id, runs.c.state == RunState.RUNNING.value)
                 .values(state=RunState.QUEUED.value, progress=None)
             )
-        audit.told("attempt.lost", run=run_id, attempt=n, message=message)
+        audit.log_transition("attempt.lost", run=run_id, attempt=n, message=message)
 
     def expire(self, run_id: str) -> None:
         """Have a run stopped that takes too long; it will count as failed."""
@@ -206,7 +206,7 @@ class Execution:
                 .where(runs.c.id == run_id, runs.c.cancel_requested_by.is_(None))
                 .values(cancel_requested_by=str(SERVICE))
             )
-        audit.told("run.expired", run=run_id)
+        audit.log_transition("run.expired", run=run_id)
 
     # -- ends
 
@@ -239,7 +239,7 @@ class Execution:
             ).scalar()
             attempt = self._live(connection, run_id, n)
             if run is None or run.state not in UNFINISHED or newest != fence or attempt is None:
-                audit.told("attempt.fenced-off", run=run_id, attempt=n, fence=fence)
+                audit.log_transition("attempt.fenced-off", run=run_id, attempt=n, fence=fence)
                 return False
             self._set_attempt(
                 connection,

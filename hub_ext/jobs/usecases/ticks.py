@@ -87,7 +87,7 @@ def _claim_tick(
         finished_at=now if reason else None,
     )
     if inserted:
-        audit.told(
+        audit.log_transition(
             "run.skipped" if reason else "run.queued",
             job=job.id,
             run=run_id,

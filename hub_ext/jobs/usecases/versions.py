@@ -63,7 +63,9 @@ class VersionCases(UseCases):
                 uploaded_by=str(principal),
                 created_at=now,
             )
-        audit.told("bundle.accepted", bundle=accepted.sha256, size=accepted.size, by=principal)
+        audit.log_transition(
+            "bundle.accepted", bundle=accepted.sha256, size=accepted.size, by=principal
+        )
         return BundleOut(sha256=accepted.sha256, size=accepted.size, created=created)
 
     def add_version(

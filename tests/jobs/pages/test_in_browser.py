@@ -75,7 +75,7 @@ def test_a_run_is_seen_to_end_without_a_reload(service: JobService, open_page: O
     expect(frame.get_by_role("heading", name="Executed")).to_be_visible()
     expect(page).to_have_title("Succeeded: Retail index · Almanac")
     assert page.evaluate("window.same"), "the page was loaded again"
-    expect(page.get_by_role("button", name="Stop this run")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel this run")).to_have_count(0)
 
 
 def test_buttons_that_came_later_work_too(service: JobService, open_page: Open) -> None:

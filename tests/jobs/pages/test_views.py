@@ -89,7 +89,7 @@ def test_parameters_show_where_they_differ_from_the_notebook(make: SimpleNamespa
         ({}, "Every cell ran; it took 42 s."),
         ({"state": RunState.QUEUED, "started_at": None, "finished_at": None}, "waits for its turn"),
         ({"state": RunState.SKIPPED, "started_at": None, "finished_at": None}, "It did not run."),
-        ({"state": RunState.CANCELLED}, "It was stopped after 42 s."),
+        ({"state": RunState.CANCELLED}, "It was cancelled after 42 s."),
         ({"state": RunState.CANCELLED, "started_at": None, "finished_at": None}, "was cancelled"),
         ({"state": RunState.FAILED}, "It failed after 42 s."),
     ],

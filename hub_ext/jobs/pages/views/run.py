@@ -219,7 +219,7 @@ def headline(run: RunOut, now: datetime) -> str:
     return {
         RunState.SUCCEEDED: f"Every cell ran; it took {took}." if took else "Every cell ran.",
         RunState.FAILED: f"It failed{after}.",
-        RunState.CANCELLED: f"It was stopped{after}." if took else "It was cancelled.",
+        RunState.CANCELLED: f"It was cancelled{after}.",
         RunState.SKIPPED: "It did not run.",
     }[run.state]
 
