@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -325,7 +326,7 @@ def run_file(jobs: UseCases, caller: Caller, run_id: str, name: str) -> Response
     quoted = quote(Path(file.name).name, safe="")
     return StreamingResponse(
         file.chunks,
-        media_type=file.media_type,
+        media_type=_inert(file.media_type),
         headers={
             "Content-Security-Policy": FILE_POLICY,
             "Content-Length": str(file.size),
@@ -333,6 +334,18 @@ def run_file(jobs: UseCases, caller: Caller, run_id: str, name: str) -> Response
             f"filename*=UTF-8''{quoted}",
         },
     )
+
+
+def _inert(media_type: str) -> str:
+    """The type to send a run's file with: never one that a page would execute.
+
+    Our pages take scripts and styles from their own origin, and that is where
+    files of runs are, too.
+    """
+    kind = media_type.partition(";")[0]
+    if kind == "text/css" or re.search(r"(java|ecma)script|wasm", kind):
+        return "application/octet-stream"
+    return media_type
 
 
 async def _receive(request: Request, path: Path, limit: int) -> None:
