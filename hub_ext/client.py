@@ -32,6 +32,7 @@ from hub_ext.errors import (
     Unauthenticated,
     Unavailable,
 )
+from hub_ext.jobs import place
 from hub_ext.jobs.schemas import (
     FINISHED,
     BundleOut,
@@ -47,8 +48,8 @@ from hub_ext.jobs.schemas import (
     VersionOut,
 )
 
-API = "/api/v1"
-PREFIX = "/services/jobs"
+PREFIX = place.PREFIX
+API = place.API.removeprefix(PREFIX)
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -40,7 +40,7 @@ def add(
     state: State = None,
     as_json: Json = False,
 ) -> None:
-    """Let somebody sign in.
+    """Add a user, who may then sign in.
 
     The password is asked for, read from standard input, or made up and shown
     once; it is never taken from the command line, where others could see it.
@@ -87,7 +87,7 @@ def remove(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Let somebody in no longer: ends their sessions, tokens and server.
+    """Remove a user: ends their sessions, tokens and server.
 
     Their jobs go on running, since jobs belong to projects, and their files
     stay where they are.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from together import together
 
 from hub_ext.jobs.schemas import RunIn
 from hub_ext.jobs.store import Database
@@ -52,21 +53,11 @@ def test_threads_with_databases_of_their_own(
         for i in range(JOBS)
     ]
     databases = [Database.at(tmp_path / "jobs.sqlite") for _ in range(6)]
-    claimed = []
+    services = [Execution(database, clock=clock) for database in databases]
+    claimed: list[int] = []
     for _ in range(MINUTES):
         clock.turn(minutes=1)
-        barrier = threading.Barrier(len(databases))
-
-        def claim(database: Database, barrier: threading.Barrier = barrier) -> None:
-            execution = Execution(database, clock=clock)
-            barrier.wait(10)
-            claimed.append(execution.claim_due())
-
-        threads = [threading.Thread(target=claim, args=(database,)) for database in databases]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
+        claimed += together(Execution.claim_due, services)
     for database in databases:
         database.close()
     assert sum(claimed) == JOBS * MINUTES
@@ -117,19 +108,8 @@ def test_one_attempt_however_many_begin_it(
     job = office.activate(ana, office.register(ana))
     run_id = jobs.run_now(ana, job.id, RunIn()).id
     databases = [Database.at(tmp_path / "jobs.sqlite") for _ in range(6)]
-    barrier = threading.Barrier(len(databases))
-    specs = []
-
-    def begin(database: Database) -> None:
-        execution = Execution(database, clock=clock)
-        barrier.wait(10)
-        specs.append(execution.begin(run_id))
-
-    threads = [threading.Thread(target=begin, args=(database,)) for database in databases]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    services = [Execution(database, clock=clock) for database in databases]
+    specs = together(lambda service: service.begin(run_id), services)
     for database in databases:
         database.close()
     assert len([spec for spec in specs if spec is not None]) == 1
@@ -140,17 +120,7 @@ def test_the_same_idempotency_key_at_the_same_moment_makes_one_run(
     office: Any, jobs: Jobs, ana: Principal
 ) -> None:
     job = office.activate(ana, office.register(ana))
-    barrier = threading.Barrier(6)
-    made = []
-
-    def ask() -> None:
-        barrier.wait(10)
-        made.append(jobs.run_now(ana, job.id, RunIn(), idempotency_key="once").id)
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(made) == 6
+    made = together(
+        lambda _: jobs.run_now(ana, job.id, RunIn(), idempotency_key="once").id, range(6)
+    )
     assert len(set(made)) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
+from together import together
 
 from hub_ext.errors import PublicError, Unavailable
 from hub_ext.jobs.store import Database, insert_once, new_id
@@ -39,22 +39,9 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 def test_several_may_upgrade_at_once(tmp_path: Path) -> None:
     made = [Database.at(tmp_path / "jobs.sqlite") for _ in range(4)]
-    failed: list[BaseException] = []
-
-    def upgrade(one: Database) -> None:
-        try:
-            one.upgrade()
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=upgrade, args=(one,)) for one in made]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    together(Database.upgrade, made)
     for one in made:
         one.close()
-    assert failed == []
 
 
 def test_a_database_of_a_newer_almanac_is_refused_in_words(database: Database) -> None:
