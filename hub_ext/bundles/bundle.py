@@ -52,10 +52,14 @@ class Limits:
     Attributes:
         unpacked: bytes of the uncompressed tar.
         members: files in it.
+        document: bytes of each of manifest, notebook (without outputs) and
+            lock. They are parsed, and what is parsed takes up to thirty times
+            as much memory as its text.
     """
 
     unpacked: int = 100 * 1024 * 1024
     members: int = 1003
+    document: int = 16 * 1024 * 1024
 
 
 DEFAULT_LIMITS = Limits()
@@ -124,6 +128,8 @@ def write(
         LOCK: lock_bytes,
         **{FILES + file.entry.name: file.content for file in snapshot.files},
     }
+    if len(snapshot.stripped) > limits.document:
+        raise _document_too_large(NOTEBOOK, limits)
     content = tar(members)
     if len(content) > limits.unpacked or len(members) > limits.members:
         raise BundleRefused(
@@ -252,6 +258,8 @@ def _members(plain: IO[bytes], limits: Limits) -> dict[str, bytes]:
                 _check_member(info, members)
                 if len(members) >= limits.members:
                     raise BundleRefused(f"The bundle holds more than {limits.members} files.")
+                if info.name in (MANIFEST, NOTEBOOK, LOCK) and info.size > limits.document:
+                    raise _document_too_large(info.name, limits)
                 total += info.size
                 # The tar itself was bounded before; a header may still claim more.
                 file = archive.extractfile(info) if total <= limits.unpacked else None
@@ -280,6 +288,13 @@ def _check_member(info: tarfile.TarInfo, seen: dict[str, bytes]) -> None:
             raise BundleRefused(f"The name {shown} in the bundle {error}.") from error
         if not info.name.startswith(FILES):
             raise BundleRefused(f"The bundle holds {shown}, which has no place in it.")
+
+
+def _document_too_large(name: str, limits: Limits) -> BundleRefused:
+    return BundleRefused(
+        f"The bundle's {name} has more than {limits.document / 2**20:.0f} MiB.",
+        mend="Keep pictures and data beside the notebook or in the object store, not in its cells.",
+    )
 
 
 def _consistent(sha256: str, members: dict[str, bytes]) -> Contents:

@@ -277,6 +277,19 @@ def test_too_many_and_too_large_members_are_refused(taken: Snapshot, tmp_path: P
     assert not (tmp_path / "c").exists()
 
 
+def test_a_document_that_would_fill_the_memory_is_refused_unparsed(
+    taken: Snapshot, tmp_path: Path
+) -> None:
+    members = parts(taken, tmp_path)
+    for name in ("manifest.json", "notebook.ipynb", "lock.json"):
+        bomb = b'{"x": [' + b"{}," * 1_000_000 + b"{}]}"
+        path = packed(tar({**members, name: bomb}), tmp_path / "x")
+        refused(path, f"{name} has more than 2 MiB", limits=Limits(document=2 << 20))
+    with pytest.raises(BundleRefused, match="not in its cells"):
+        write(taken, LOCK, tmp_path / "c", limits=Limits(document=10))
+    assert not (tmp_path / "c").exists()
+
+
 @pytest.mark.parametrize("missing", ["manifest.json", "notebook.ipynb", "lock.json"])
 def test_a_missing_part_is_named(taken: Snapshot, tmp_path: Path, missing: str) -> None:
     members = parts(taken, tmp_path)
