@@ -1,7 +1,7 @@
 """Object store credentials that reach some prefixes and nothing else.
 
 The store itself enforces them: each is a session of the role "project"
-(`hub_ext.storage.embedded.roles`), asked for by STS AssumeRole with a session
+(`hub_ext.storage.embedded_files.roles`), asked for by STS AssumeRole with a session
 policy that names the prefixes. What the session may do is in its token, signed
 by the store, so that it outlives a restart of store or platform and nothing has
 to be remembered or taken back. They end by themselves, after 15 minutes, the
@@ -24,7 +24,7 @@ from xml.etree import ElementTree
 
 from hub_ext.errors import Forbidden, Invalid, Unavailable
 from hub_ext.storage import signing
-from hub_ext.storage.embedded import PROJECT_ROLE
+from hub_ext.storage.embedded_files import PROJECT_ROLE
 
 TTL = timedelta(minutes=15)
 """How long credentials are good; STS grants 15 minutes at least, 12 hours at most."""

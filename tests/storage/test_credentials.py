@@ -16,7 +16,8 @@ from hub_ext.state import StateFolder
 from hub_ext.storage import signing
 from hub_ext.storage.alone import store_alone
 from hub_ext.storage.credentials import Credentials, CredentialsBroker, session_policy
-from hub_ext.storage.embedded import PROJECT_ROLE, ensure_bucket
+from hub_ext.storage.embedded import ensure_bucket
+from hub_ext.storage.embedded_files import PROJECT_ROLE
 from hub_ext.storage.objects import ObjectStore
 
 

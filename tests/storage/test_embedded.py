@@ -17,7 +17,7 @@ import pytest
 from hub_ext import toolchain
 from hub_ext.errors import Forbidden, Unavailable
 from hub_ext.state import StateFolder
-from hub_ext.storage import embedded
+from hub_ext.storage import embedded, embedded_files
 from hub_ext.storage.alone import store_alone
 from hub_ext.storage.backup import key_pair
 from hub_ext.storage.embedded import StorePorts, StoreProcess, ensure_bucket, store_process
@@ -99,7 +99,7 @@ def test_files_of_secrets_are_for_the_owner_alone(tmp_path: Path) -> None:
 
 
 def test_every_way_in_has_a_key_or_a_certificate(tmp_path: Path) -> None:
-    security = tomllib.loads(embedded.security("ab" * 32, tmp_path / "certificate.pem"))
+    security = tomllib.loads(embedded_files.security("ab" * 32, tmp_path / "certificate.pem"))
     keys = {
         security["jwt"]["signing"]["key"],
         security["jwt"]["signing"]["read"]["key"],
