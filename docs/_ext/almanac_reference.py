@@ -139,8 +139,9 @@ def api_page() -> str:
     lines = [
         "# REST API of the job service",
         "",
-        "Errors are problem documents (RFC 9457) with a stable `code`, and with `field` where one is",
-        "at fault. Lists are paged: pass `next` back as `cursor`. A write takes an `Idempotency-Key`.",
+        "Errors are problem documents (RFC 9457) with a stable `code`, and with `field` where one",
+        "is at fault. Lists are paged: pass `next` back as `cursor`. A write takes an",
+        "`Idempotency-Key`.",
         "The full OpenAPI document is served at `/services/jobs/api/v1/openapi.json`.",
         "",
         "| method | path | what it does |",
