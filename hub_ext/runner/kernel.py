@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_ext.runner import leash
+from hub_ext.runner import sockets as socket_paths
 from hub_ext.runner.folder import AttemptFolder
 
 START_TIMEOUT = 120.0
@@ -32,8 +33,6 @@ _INHERITED = re.compile(
 # that its main thread is closing, and one exit in ten takes 10 s.
 _LEAVE = "get_ipython().ask_exit()"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-# Unix sockets have names of at most 107 bytes.
-_SOCKET_FOLDER_LIMIT = 80
 
 
 def environment(
@@ -203,10 +202,10 @@ class Kernel:
 
     def _make_socket_folder(self) -> Path:
         root = self._folder.root
-        if len(os.fsencode(root)) <= _SOCKET_FOLDER_LIMIT:
+        if socket_paths.fits(root):
             return Path(tempfile.mkdtemp(prefix="k-", dir=root))
         if self._sockets_wanted is not None:
             with contextlib.suppress(OSError):
                 self._sockets_wanted.mkdir(mode=0o700)
                 return self._sockets_wanted
-        return Path(tempfile.mkdtemp(prefix="almanac-"))
+        return Path(tempfile.mkdtemp(prefix="almanac-", dir=socket_paths.temporary_folder()))

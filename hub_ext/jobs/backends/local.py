@@ -21,7 +21,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ import psutil
 from hub_ext.jobs.backends.base import AttemptSpec, AttemptStatus, Backend, Listed
 from hub_ext.jobs.backends.folder import ATTEMPT, BUNDLE, EXIT, LOG, RUNNER, TOKEN, read_exit
 from hub_ext.processes import ProcessId
+from hub_ext.runner import sockets as socket_paths
 
 LOCK, PROCESS = "lock", "process.json"
 MARK = "ALMANAC_ATTEMPT"
@@ -320,7 +320,7 @@ def _sockets(ref: str) -> Path:
 
     Known by the attempt, so that a runner that is killed leaves nothing there.
     """
-    return Path(tempfile.gettempdir()) / f"almanac-{ref}"
+    return socket_paths.temporary_folder() / f"almanac-{ref}"
 
 
 def _kill_marked(ref: str) -> None:

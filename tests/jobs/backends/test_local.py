@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from hub_ext.jobs.backends.base import AttemptStatus
 from hub_ext.jobs.backends.folder import read_exit
+from hub_ext.runner.sockets import temporary_folder
 
 
 def test_the_folder_says_all_and_only_the_token_file_is_secret(
@@ -36,7 +36,7 @@ def test_the_folder_says_all_and_only_the_token_file_is_secret(
         "cell_timeout_seconds": 7,
         "environments": str(folder.parents[1] / "environments"),
         "uv": "/usr/bin/uv",
-        "sockets": str(Path(tempfile.gettempdir()) / f"almanac-{spec.ref}"),
+        "sockets": str(temporary_folder() / f"almanac-{spec.ref}"),
     }
     assert Path(token_file).read_text() == "Bearer almrun_secret"
     assert Path(token_file).stat().st_mode & 0o777 == 0o600
