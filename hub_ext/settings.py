@@ -31,7 +31,7 @@ class SettingsError(PublicError):
     def __init__(self, path: Path | str, problems: Sequence[str]):
         super().__init__(
             f"{path} has {len(problems)} mistake{'s' if len(problems) != 1 else ''}.",
-            mend="`almanac validate` lists them again once they are mended.",
+            mend="Mend what is listed above; `almanac validate` checks the file again.",
             problems=list(problems),
         )
         self.problems = list(problems)

@@ -268,3 +268,11 @@ def test_a_deleted_job_offers_nothing_to_press(make: SimpleNamespace) -> None:
     assert not page.may_manage
     assert page.next == []
     assert "deleted" in page.notice
+
+
+def test_a_job_whose_test_failed_is_not_offered_to_run(make: SimpleNamespace) -> None:
+    for state, offered in ((RunState.FAILED, False), (RunState.RUNNING, True)):
+        test = make.run(trigger=TEST, test=True, state=state)
+        job = draft(make, last_run=test)
+        page = views.job_page(job, [], [test], make.now, may_run=True, may_manage=True)
+        assert page.may_run is offered

@@ -77,6 +77,7 @@ def job_page(
     first: bool = True,
 ) -> JobPage:
     zone = words.zone_of(job)
+    standing = condition(job, runs)
     return JobPage(
         id=job.id,
         name=job.name,
@@ -86,7 +87,7 @@ def job_page(
         notebook_path=job.notebook_path,
         created=time(job.created_at, zone, now),
         created_by=words.person(job.created_by),
-        condition=condition(job, runs),
+        condition=standing,
         notice=notice(job, runs),
         schedule=words.schedule(job),
         cron=job.schedule.cron if job.schedule else "",
@@ -114,7 +115,8 @@ def job_page(
         strip=strip(runs, zone, now),
         more=more,
         first=first,
-        may_run=may_run and not job.archived,
+        # What the service would refuse is not offered.
+        may_run=may_run and not job.archived and standing != TEST_FAILED,
         may_manage=may_manage and not job.archived,
         live_seconds=pulse(runs),
     )
