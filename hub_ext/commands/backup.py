@@ -118,14 +118,16 @@ def _store(folder: StateFolder, settings: Settings) -> Iterator[ObjectStore]:
     from hub_ext.embedded.start import LOCK
     from hub_ext.errors import PublicError
     from hub_ext.state import Endpoints
-    from hub_ext.storage.alone import store_alone
+    from hub_ext.storage.alone import store_alone, wait_until_readable
     from hub_ext.storage.backup import key_pair
     from hub_ext.storage.objects import ObjectStore
 
     storage = settings.storage
 
     def connect(endpoint: str) -> ObjectStore:
-        return ObjectStore.connect(endpoint, storage.bucket, storage.region, *key_pair(folder))
+        store = ObjectStore.connect(endpoint, storage.bucket, storage.region, *key_pair(folder))
+        wait_until_readable(store)
+        return store
 
     if holder_of(folder.runtime / LOCK) is not None:
         yield connect(Endpoints.load(folder).store_url)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx
 
-from hub_ext.errors import Unavailable
+from hub_ext.errors import NotFound, Unavailable
 from hub_ext.state import StateFolder
 from hub_ext.storage.embedded import STOP_SECONDS, StorePorts, prepare, store_process
+from hub_ext.storage.objects import ObjectStore
 
 START_SECONDS = 20
 _PR_SET_PDEATHSIG = 1
@@ -58,6 +59,31 @@ def store_alone(state: StateFolder, weed: Path) -> Iterator[str]:
             running.kill()
             running.wait()
         process.clean()
+
+
+def wait_until_readable(objects: ObjectStore, seconds: float = START_SECONDS) -> None:
+    """Wait until what a store held before it was started can be read again.
+
+    SeaweedFS says that it is well before its volumes have reported to its
+    master. Until then the keys are listed, and reading one is an internal
+    error. The volumes report together, so one object that can be read is
+    enough; a bucket without any has nothing to wait for.
+
+    Raises:
+        Unavailable: nothing could be read in ``seconds``.
+    """
+    held = next((listed for listed in objects.list() if listed.size), None)
+    deadline = time.monotonic() + seconds
+    while held is not None:
+        try:
+            next(objects.stream(held.key), None)
+        except NotFound:  # deleted since it was listed
+            return
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def _end_with_parent() -> None:

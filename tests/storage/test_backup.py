@@ -23,7 +23,7 @@ from hub_ext.embedded.lock import Lock
 from hub_ext.embedded.start import LOCK
 from hub_ext.errors import Conflict, PublicError
 from hub_ext.state import Endpoints, StateFolder
-from hub_ext.storage.alone import store_alone
+from hub_ext.storage.alone import store_alone, wait_until_readable
 from hub_ext.storage.archive import ArchiveReader, ArchiveWriter, Damaged
 from hub_ext.storage.backup import backup, key_pair, restore
 from hub_ext.storage.embedded import ensure_bucket
@@ -123,6 +123,7 @@ def test_everything_comes_back(original: StateFolder, archive: Path, tmp_path: P
     assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
     with store_alone(state, toolchain.weed()) as endpoint:
         store = connect(state, endpoint)
+        wait_until_readable(store)
         found = {info.key: store.get(info.key) for info in store.list()}
         assert found == {**OBJECTS, "home/ana/typed": b"x"}
         assert store.open("home/ana/typed").media_type == "application/x-test"

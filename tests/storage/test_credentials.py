@@ -14,7 +14,7 @@ from hub_ext import toolchain
 from hub_ext.errors import Forbidden, Invalid, NotFound, Unavailable
 from hub_ext.state import StateFolder
 from hub_ext.storage import signing
-from hub_ext.storage.alone import store_alone
+from hub_ext.storage.alone import store_alone, wait_until_readable
 from hub_ext.storage.credentials import Credentials, CredentialsBroker, session_policy
 from hub_ext.storage.embedded import ensure_bucket
 from hub_ext.storage.embedded_files import PROJECT_ROLE
@@ -242,6 +242,7 @@ def test_they_outlive_a_restart_of_the_store(tmp_path: Path) -> None:
         before = ObjectStore.connect(endpoint, "almanac", "us-east-1", **issued)
         before.put("home/ana/a", b"mine")
     with store_alone(state, weed) as endpoint:
+        wait_until_readable(ObjectStore.connect(endpoint, "almanac", "us-east-1", *keys))
         after = ObjectStore.connect(endpoint, "almanac", "us-east-1", **issued)
         assert after.get("home/ana/a") == b"mine"
         with pytest.raises(Forbidden):

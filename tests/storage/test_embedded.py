@@ -18,7 +18,7 @@ from hub_ext import toolchain
 from hub_ext.errors import Forbidden, Unavailable
 from hub_ext.state import StateFolder
 from hub_ext.storage import embedded, embedded_files
-from hub_ext.storage.alone import store_alone
+from hub_ext.storage.alone import store_alone, wait_until_readable
 from hub_ext.storage.backup import key_pair
 from hub_ext.storage.embedded import StorePorts, StoreProcess, ensure_bucket, store_process
 from hub_ext.storage.objects import ObjectStore
@@ -297,6 +297,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
         process[0].clean()
     with store_alone(state, toolchain.weed()) as endpoint:
         again = ObjectStore.connect(endpoint, "almanac", "us-east-1", *key_pair(state))
+        wait_until_readable(again)
         assert [info.key for info in again.list("a")] == written
         for number, key in enumerate(written):
             assert again.get(key) == b"x" * 1000 * number
@@ -346,3 +347,18 @@ with store_alone(StateFolder(Path({str(tmp_path)!r})).create(), toolchain.weed()
     store_process(
         StateFolder(tmp_path), StorePorts(**read_ports(StateFolder(tmp_path))), Path("/weed")
     ).clean()
+
+
+def test_a_bucket_without_objects_has_nothing_to_wait_for(store) -> None:
+    keys = (store.access_key, store.secret_key)
+    ensure_bucket(store.endpoint, "nothing-yet", store.region, *keys)
+    empty = ObjectStore.connect(store.endpoint, "nothing-yet", store.region, *keys)
+    wait_until_readable(empty, seconds=0)
+
+
+def test_waiting_for_a_store_that_is_gone_ends(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(Unavailable):
+            wait_until_readable(ObjectStore.connect(endpoint, "almanac", "us-east-1", "k", "s"), 1)
