@@ -259,11 +259,17 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> N
     try:
         person = Analyst(first)
         person.start_kernel()
-        until(lambda: len(_recorded(first.state)) >= 6)
+        until(
+            lambda: any(
+                "ipykernel" in _read(process, "cmdline") for process in _recorded(first.state)
+            )
+        )
         processes = _recorded(first.state)
         first.process.kill()
         first.process.wait(5)
-        assert all(process.alive() for process in processes)
+        # Four parts, a server and its kernel; what else is recorded may have been
+        # a short-lived helper of one of them.
+        assert len([process for process in processes if process.alive()]) >= 6
         left = status(first)
         assert not left["running"]
         assert left["left_behind"] >= 6
