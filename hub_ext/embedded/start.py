@@ -111,6 +111,8 @@ async def _run(
             f"others can reach {addresses.public_ip}:{addresses.public_port}, and there is no TLS: "
             "put a proxy that has it in front, or passwords can be read on their way"
         )
+    # A users file that cannot be read is told before anything starts, not after.
+    UsersFile(state.users_file).names()
     for name in SECRETS:
         state.secret(name)
     if settings.authentication.method == "demo":
