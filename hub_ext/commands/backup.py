@@ -60,11 +60,6 @@ def backup(
         _progress("Copying", quiet=as_json) as progress,
     ):
         outcome = copy(folder, archive, store=store, config=chosen, progress=progress)
-    if store is None:
-        outcome.notes.append(
-            f"The bucket {settings.storage.bucket} at {settings.storage.endpoint} is your own and "
-            "is not in the archive."
-        )
     _tell(f"{archive}, {_size(archive.stat().st_size)}", outcome, archive, folder, began, as_json)
     if not as_json:
         typer.echo("It holds secrets and password hashes: keep it where you alone can read it.")
