@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser
 from trees import Tree, start_tree, stop_tree
 
+pytest_plugins = ["stores"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep on one worker what shares something dear: a tree, or the fixtures of a module."""
