@@ -38,7 +38,7 @@ def api(method: Method) -> Method:
     """For signed-in users who may; a `PublicError` is answered with its problem document."""
 
     @functools.wraps(method)
-    async def explained(self: Handler, *args: Any, **kwargs: Any) -> None:
+    async def explained(self: Documents, *args: Any, **kwargs: Any) -> None:
         try:
             done = method(self, *args, **kwargs)
             if done is not None:
@@ -50,12 +50,8 @@ def api(method: Method) -> Method:
     return protected
 
 
-class Handler(APIHandler):  # type: ignore[misc]
-    auth_resource = "almanac"
-
-    def initialize(self, jobs: JobService, submissions: Submissions) -> None:
-        self.jobs = jobs
-        self.submissions = submissions
+class Documents(APIHandler):  # type: ignore[misc]
+    """Answers with JSON, and with problem documents."""
 
     def answer(self, document: Any, status: int = 200) -> None:
         self.set_status(status)
@@ -66,6 +62,14 @@ class Handler(APIHandler):  # type: ignore[misc]
         self.set_status(error.status)
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(error.problem()), set_content_type="application/problem+json")
+
+
+class Handler(Documents):
+    auth_resource = "almanac"
+
+    def initialize(self, jobs: JobService, submissions: Submissions) -> None:
+        self.jobs = jobs
+        self.submissions = submissions
 
 
 class NotebookHandler(Handler):
@@ -143,7 +147,10 @@ class ForwardHandler(Handler):
 
 def install(serverapp: Any) -> None:
     """Add the handlers to a running ``ServerApp``."""
-    shared = {"jobs": JobService.from_environment(), "submissions": Submissions()}
+    from lab_extension.contents import api as storage
+
+    jobs = JobService.from_environment()
+    shared = {"jobs": jobs, "submissions": Submissions()}
     base = url_path_join(serverapp.web_app.settings["base_url"], *PREFIX)
     serverapp.web_app.add_handlers(
         ".*$",
@@ -152,5 +159,6 @@ def install(serverapp: Any) -> None:
             (base + r"/productionize", ProductionizeHandler, shared),
             (base + r"/progress/([^/]+)", ProgressHandler, shared),
             (base + r"/jobs/(.+)", ForwardHandler, shared),
+            *((base + path, *handler) for path, *handler in storage.handlers(serverapp, jobs)),
         ],
     )

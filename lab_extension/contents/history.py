@@ -1,0 +1,231 @@
+"""Versions of files: told, opened, made the newest again; deleted files, and back.
+
+Works on what a contents manager's ``locate`` gives. Paths are those of the
+contents API, keys those of a `Store`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from hub_ext.errors import Conflict, Invalid, NotFound
+from lab_extension.contents import keys
+from lab_extension.contents.entries import Entry, Version
+from lab_extension.contents.faults import AlreadyThere, Missing
+
+MOST_DELETED = 10_000
+"""Deleted files that are looked at, the newest ones."""
+_AT_ONCE = 16
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A deleted file that shall come back: where, and as which version."""
+
+    located: Any
+    path: str
+    version: str
+
+
+def text_of_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def version_path(root: str, path: str, version: str) -> str:
+    """The path under which the contents manager opens a version, read-only."""
+    below = path[len(root) :].strip("/") if root else path
+    return keys.join(root, f".versions/{quote(version, safe='')}/{below}")
+
+
+async def entry_of(located: Any, path: str) -> Entry:
+    """The file as it is now. Raises NotFound, Invalid for a folder."""
+    try:
+        entry: Entry = await located.store.head(located.key, version=located.version)
+    except Missing as error:
+        if await located.store.folder_exists(located.key):
+            raise Invalid(f"{path} is a folder.", mend="Choose a file.", field="path") from error
+        raise NotFound(f"There is no file {path}.", field="path") from error
+    return entry
+
+
+async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[str, Any]:
+    """The versions of a file, newest first, as JSON.
+
+    Args:
+        after: a version's id; those older than it.
+    """
+    kept = (await located.store.capabilities()).versions
+    found: list[Version] = await located.store.versions(located.key) if kept else []
+    if not found:
+        # Not to say "no versions" of what is not there at all.
+        await entry_of(located, path)
+    if after:
+        found = _after(found, lambda item: item.version == after, "version")
+    return {
+        "items": [
+            {
+                "version": item.version,
+                "modified": text_of_time(item.modified),
+                "size": item.size,
+                "latest": item.latest,
+                "deleted": item.deleted,
+                "path": None if item.deleted else version_path(located.root, path, item.version),
+            }
+            for item in found[:limit]
+        ],
+        "versions": kept,
+        "next": found[limit - 1].version if len(found) > limit else None,
+    }
+
+
+async def restore(located: Any, path: str, version: str) -> Entry:
+    """Make a copy of a version the newest one; what is newest now stays as a version."""
+    for item in await located.store.versions(located.key):
+        if item.version == version:
+            if item.deleted:
+                raise Invalid(
+                    f"That entry says that {path} was deleted: there is nothing in it.",
+                    mend="Choose the version before it.",
+                    field="version",
+                )
+            entry: Entry = await located.store.restore(located.key, version)
+            return entry
+    raise NotFound(
+        f"There is no such version of {path}.",
+        mend="Look at its versions again: old ones may have been removed.",
+        field="version",
+    )
+
+
+async def deleted(
+    located: Any, path: str, *, limit: int, after: str, hidden_too: bool
+) -> dict[str, Any]:
+    """What was deleted below a folder, newest first, as JSON.
+
+    Args:
+        after: ``next`` of an earlier answer.
+    """
+    if not (await located.store.capabilities()).versions:
+        return {"items": [], "versions": False, "next": None}
+    found = [
+        item
+        for item in await located.store.deleted(located.key, limit=MOST_DELETED)
+        if not keys.is_marker(item.key) and (hidden_too or not _hidden(item.key, located.key))
+    ]
+    found.sort(key=_cursor, reverse=True)
+    if after:
+        found = [item for item in found if _cursor(item) < after]
+    return {
+        "items": [
+            {
+                "path": keys.join(path, item.key[len(located.key) :].strip("/")),
+                "name": keys.name_of(item.key),
+                "version": item.version,
+                "size": item.size,
+                "deleted_at": text_of_time(item.modified),
+                "recoverable_until": None,
+            }
+            for item in found[:limit]
+        ],
+        "versions": True,
+        "next": _cursor(found[limit - 1]) if len(found) > limit else None,
+    }
+
+
+async def undelete(items: Sequence[Lost]) -> list[str]:
+    """Bring files back; the paths that came back.
+
+    Looked at as a whole first: if one of them is in the way of something that
+    is there, none comes back.
+
+    Raises:
+        Conflict: there is a file or a folder of that name; ``paths`` has them all.
+        NotFound: no such version; ``restored`` has what had come back by then.
+    """
+    taken = [path for path in await _each(items, _taken) if path is not None]
+    if taken:
+        raise _in_the_way(taken)
+    restored: list[str] = []
+
+    async def bring_back(item: Lost) -> None:
+        store, key = item.located.store, item.located.key
+        try:
+            await store.copy(key, key, version=item.version, if_absent=True)
+        except AlreadyThere as error:
+            raise _in_the_way([item.path], restored=restored) from error
+        except Missing as error:
+            raise NotFound(
+                f"There is no such version of {item.path}.",
+                mend="Look at the list again: it may have been removed for good meanwhile.",
+                restored=restored,
+            ) from error
+        restored.append(item.path)
+
+    await _each(items, bring_back)
+    return [item.path for item in items]
+
+
+def _in_the_way(paths: list[str], **extra: Any) -> Conflict:
+    others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return Conflict(
+        f"There is something at {paths[0]}{others} again.",
+        mend="Rename or delete that first.",
+        paths=paths,
+        **extra,
+    )
+
+
+async def _taken(item: Lost) -> str | None:
+    """The path, if something is there now."""
+    store, key = item.located.store, item.located.key
+    try:
+        await store.head(key)
+    except Missing:
+        return item.path if await store.folder_exists(key) else None
+    return item.path
+
+
+async def _each(items: Sequence[Lost], do: Callable[[Lost], Awaitable[Item]]) -> list[Item]:
+    """``do`` for each, some at a time; the first error ends it after those under way."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+    failed = False
+
+    async def one(item: Lost) -> Any:
+        nonlocal failed
+        async with turns:
+            if failed:
+                return None
+            try:
+                return await do(item)
+            except BaseException:
+                failed = True
+                raise
+
+    done: list[Any] = await asyncio.gather(*map(one, items), return_exceptions=True)
+    for result in done:
+        if isinstance(result, BaseException):
+            raise result
+    return done
+
+
+def _hidden(key: str, folder: str) -> bool:
+    return keys.hidden(key[len(folder) :].strip("/"))
+
+
+def _cursor(item: Version) -> str:
+    """By which they are sorted: time in full, then key."""
+    return f"{item.modified.astimezone(UTC).isoformat(timespec='microseconds')} {item.key}"
+
+
+def _after(found: list[Version], here: Callable[[Version], bool], field: str) -> list[Version]:
+    for number, item in enumerate(found):
+        if here(item):
+            return found[number + 1 :]
+    raise Invalid("There is no such page.", mend="Begin at the first one.", field=field)
