@@ -1,6 +1,6 @@
 # `make` or `make help` lists what there is.
 # PYTHON   the interpreter to make .venv with (3.11 or newer)
-# ARGS     further arguments for `almanac up` and `almanac demo`
+# ARGS     further arguments for `almanac up`, `almanac demo`, tests and benchmarks
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,10 +11,10 @@ ARGS   ?=
 SETUP  := $(PYTHON) hub_ext/embedded/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test up demo test lint format docs lock clean
+.PHONY: help setup setup-test up demo test test-stores bench bench-storage lint format docs lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## Install everything that `make up` needs into .venv (nothing to do: a moment)
 	@$(SETUP)
@@ -31,6 +31,15 @@ demo: setup ## Set up, then run the whole path once, headless: notebook to sched
 test: setup-test ## Set up, then run all tests that this machine can run
 	@.ci/chromium
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+test-stores: setup-test ## Build further object stores (needs Go; once), then run the tests against each
+	@.ci/stores
+	@$(BIN)/pytest -n 1 --dist loadgroup -m stores $(ARGS)
+
+bench: bench-storage ## Run all benchmarks
+
+bench-storage: setup-test ## Measure files in object storage beside s3contents and the disk
+	@PEERS=$$(.ci/peers) && $(BIN)/python -m tests.benchmarks.storage --python "$$PEERS" $(ARGS)
 
 lint: setup-test ## Style, types and import directions
 	@$(BIN)/ruff check .
