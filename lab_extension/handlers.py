@@ -148,6 +148,7 @@ class ForwardHandler(Handler):
 def install(serverapp: Any) -> None:
     """Add the handlers to a running ``ServerApp``."""
     from lab_extension.contents import api as storage
+    from lab_extension.contents.loopback import CredentialsHandler
 
     jobs = JobService.from_environment()
     shared = {"jobs": jobs, "submissions": Submissions()}
@@ -159,6 +160,7 @@ def install(serverapp: Any) -> None:
             (base + r"/productionize", ProductionizeHandler, shared),
             (base + r"/progress/([^/]+)", ProgressHandler, shared),
             (base + r"/jobs/(.+)", ForwardHandler, shared),
+            (base + r"/credentials", CredentialsHandler, {"jobs": jobs}),
             *((base + path, *handler) for path, *handler in storage.handlers(serverapp, jobs)),
         ],
     )
