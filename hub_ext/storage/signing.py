@@ -1,82 +1,22 @@
-"""AWS Signature Version 4 for the few requests that obstore does not make.
+"""The few requests of the platform that obstore does not make.
 
 Making a bucket and asking for limited credentials (STS): both are single, small
-requests, which do not justify a second S3 client. The algorithm is that of
-"Signature Version 4 signing process" in the AWS General Reference; the tests
-hold its published example.
+requests, which do not justify a second S3 client. `hub_ext.sigv4` signs them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from datetime import UTC, datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from hub_ext.errors import Forbidden, Unavailable
+from hub_ext.sigv4 import signed_headers
 from hub_ext.storage.objects import on_this_machine
 
+__all__ = ["send", "signed_headers"]
+
 TIMEOUT = httpx.Timeout(10, connect=3)
-
-
-def signed_headers(
-    method: str,
-    url: str,
-    body: bytes,
-    *,
-    access_key: str,
-    secret_key: str,
-    region: str,
-    service: str,
-    headers: dict[str, str] | None = None,
-    name_payload: bool = True,
-    now: datetime | None = None,
-) -> dict[str, str]:
-    """The headers to send, signature included.
-
-    Args:
-        url: with its query, encoded as it goes over the wire.
-        headers: further headers to sign; names in lower case.
-        name_payload: send the body's hash along, as S3 demands; SeaweedFS
-            does so of STS too.
-        now: the instant to sign for, in UTC.
-    """
-    parts = urlsplit(url)
-    moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-    signed = {"host": parts.netloc, "x-amz-date": moment, **(headers or {})}
-    if name_payload:
-        signed["x-amz-content-sha256"] = hashlib.sha256(body).hexdigest()
-    names = ";".join(sorted(signed))
-    query = "&".join(
-        f"{name}={value}"
-        for name, _, value in sorted(pair.partition("=") for pair in parts.query.split("&") if pair)
-    )
-    canonical = "\n".join(
-        [
-            method,
-            quote(parts.path or "/", safe="/%-_.~"),
-            query,
-            *(f"{name}:{signed[name].strip()}" for name in sorted(signed)),
-            "",
-            names,
-            hashlib.sha256(body).hexdigest(),
-        ]
-    )
-    scope = f"{moment[:8]}/{region}/{service}/aws4_request"
-    to_sign = "\n".join(
-        ["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()]
-    )
-    key = b"AWS4" + secret_key.encode()
-    for step in (moment[:8], region, service, "aws4_request"):
-        key = hmac.digest(key, step.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    return {
-        **signed,
-        "authorization": f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature}",
-    }
 
 
 def send(
