@@ -1,0 +1,175 @@
+"""Copies and moves between roots, where no store and no disk can do it by itself.
+
+A move copies everything, holds every copy against what was read, and only then
+removes what it came from, file by file and only what has not changed meanwhile.
+So a crash leaves all of the data in at least one place. What is under way is
+noted on disk: the same move, asked for again, goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lab_extension.contents.ends import Contents, End, Item, Sums
+from lab_extension.contents.faults import AlreadyThere, Changed, Missing
+from lab_extension.contents.keys import join
+
+AT_ONCE = 8
+"""Files that are copied at the same time."""
+
+
+class Journal:
+    """The moves under way, one small file each.
+
+    Args:
+        folder: made when it is needed.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def _file(self, source: str, target: str) -> Path:
+        pair = json.dumps([source, target])
+        return self._folder / f"{hashlib.sha256(pair.encode()).hexdigest()[:32]}.json"
+
+    def under_way(self, source: str, target: str) -> bool:
+        """Whether this move was begun and never ended."""
+        return self._file(source, target).exists()
+
+    def begin(self, source: str, target: str) -> None:
+        file = self._file(source, target)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
+        with temporary.open("w") as opened:
+            json.dump({"from": source, "to": target}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        temporary.replace(file)
+
+    def end(self, source: str, target: str) -> None:
+        self._file(source, target).unlink(missing_ok=True)
+
+
+async def copy(
+    source: End, path: str, target: End, to: str, *, shown: str = "", again: bool = False
+) -> Contents:
+    """Copy a file or a folder; what was copied, all of it verified.
+
+    Args:
+        path, to: at each end; there is nothing at ``to`` yet.
+        shown: what messages call ``path``.
+        again: it was begun before: what is there already and the same, is done.
+
+    Raises:
+        Missing: there is nothing at ``path``.
+        AlreadyThere: at ``to`` is something else.
+        Changed: something was written to meanwhile; it can be tried again.
+    """
+    if await source.kind(path) is None:
+        raise Missing(f"No such file or directory: {shown or path}")
+    found = await source.contents(path)
+    one_by_one = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Item) -> None:
+        async with one_by_one:
+            await _copy_file(source, path, target, _at(to, item.path), item, again=again)
+
+    tasks = [asyncio.create_task(one(item)) for item in found.items]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    for folder in found.empty:
+        await target.make_folder(_at(to, folder))
+    return found
+
+
+async def _copy_file(
+    source: End, path: str, target: End, to: str, item: Item, *, again: bool
+) -> None:
+    try:
+        sums = await target.write(to, item.size, source.read(path, item))
+    except AlreadyThere:
+        if not again or not await target.holds(to, await _sums(source, path, item)):
+            raise
+        return
+    if not await target.holds(to, sums):
+        raise Changed(
+            f"The copy of {item.path or path} is not what was sent; nothing was removed.",
+            mend="Try again.",
+        )
+
+
+async def _sums(source: End, path: str, item: Item) -> Sums:
+    sums = Sums()
+    async for chunk in source.read(path, item):
+        await asyncio.to_thread(sums.add, chunk)
+    return sums
+
+
+async def move(
+    source: End,
+    path: str,
+    target: End,
+    to: str,
+    *,
+    journal: Journal,
+    shown: tuple[str, str],
+    step: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Copy, verify, remove.
+
+    Args:
+        shown: the two paths as people know them; they name the move in the journal.
+        step: told of ``copied`` and ``removed`` (for tests that end the process there).
+
+    Raises:
+        Missing, AlreadyThere: as `copy`; nothing was changed.
+        Changed: something was written to while it was moved. It is in both places.
+    """
+    again = await asyncio.to_thread(journal.under_way, *shown)
+    if again and await source.kind(path) is None and await target.kind(to) is not None:
+        await asyncio.to_thread(journal.end, *shown)
+        return
+    if not again:
+        if await target.kind(to) is not None:
+            raise AlreadyThere(f"File already exists: {shown[1]}")
+        if await source.kind(path) is None:
+            raise Missing(f"No such file or directory: {shown[0]}")
+    with _noted(journal, shown):
+        await asyncio.to_thread(journal.begin, *shown)
+        found = await copy(source, path, target, to, shown=shown[0], again=again)
+        step("copied")
+        changed = await source.remove(path, found.items)
+        step("removed")
+    if changed:
+        raise Changed(
+            f"{_at(shown[0], changed[0])} was changed while it was moved: it is in "
+            f"{shown[0]} and, as it was before, in {shown[1]}.",
+            mend="Keep the one that you want and delete the other.",
+        )
+
+
+@contextlib.contextmanager
+def _noted(journal: Journal, shown: tuple[str, str]) -> Iterator[None]:
+    """Ends the note with the move; one that was interrupted can be taken up again."""
+    try:
+        yield
+    except (AlreadyThere, Missing):
+        journal.end(*shown)
+        raise
+    journal.end(*shown)
+
+
+def _at(path: str, inside: str) -> str:
+    return join(path, inside) if inside else path
