@@ -82,6 +82,16 @@ class Project:
             return f"home/{self.slug.removeprefix(PERSONAL)}/"
         return f"projects/{self.slug}/"
 
+    @classmethod
+    def of_prefix(cls, prefix: str) -> Project | None:
+        """Whose data lie below ``prefix``, which ends with a slash; None for nobody's."""
+        parent, _, slug = prefix.removesuffix("/").partition("/")
+        try:
+            project = cls(PERSONAL + slug) if parent == "home" else cls.shared(slug)
+        except ValueError:
+            return None
+        return project if project.prefix == prefix else None
+
     @property
     def spoken(self) -> str:
         """As a sentence names it; a person's own is seen by that person alone."""
@@ -141,6 +151,7 @@ class Principal:
         browser: true only for a session on the service's own pages. A token
             of a user's server is never one, so a notebook cannot approve
             itself.
+        operator: a user who operates the platform: sees sizes, and no data.
     """
 
     kind: PrincipalKind
@@ -148,6 +159,7 @@ class Principal:
     projects: Mapping[Project, frozenset[Role]] = field(default_factory=dict)
     rights: frozenset[Right] = frozenset()
     browser: bool = False
+    operator: bool = False
 
     def roles(self, project: Project) -> frozenset[Role]:
         return self.projects.get(project, frozenset())

@@ -44,6 +44,7 @@ class Section(BaseModel):
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Gigabytes = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class ServerSettings(Section):
@@ -181,6 +182,9 @@ class ProjectSettings(Section):
     groups: dict[str, Role] = {}
     """Groups of the identity provider and the role their members hold:
     ``{/org/gdp: member}``."""
+    quota_gb: Gigabytes | Literal["none"] | None = None
+    """What the project's files may take, in GB (10⁹ bytes); ``none`` for no
+    limit, null for ``storage.quota_gb``."""
 
     @field_validator("slug")
     @classmethod
@@ -211,6 +215,23 @@ class StorageSettings(Section):
     """The platform's bucket."""
     region: str = "us-east-1"
     """Region named in requests."""
+    quota_gb: Gigabytes | None = None
+    """What the files of each user, and of each project without a ``quota_gb``
+    of its own, may take, in GB (10⁹ bytes); null for no limit. Old versions
+    are not counted. JupyterLab refuses what would go over it; other programs
+    can write on until that is noticed, and then read and delete alone: within
+    20 minutes."""
+    keep_deleted_days: Annotated[int, Field(ge=0, le=36500)] = 30
+    """For how many days a deleted or overwritten file can be had back; 0 for
+    ever."""
+    share_link_days: Annotated[int, Field(ge=0, le=7)] = 7
+    """For how many days a link to a file may be good at most; 0 switches share
+    links off. S3 allows 7 at most. Such a link lets anybody who has it read the
+    file, and cannot be taken back."""
+
+    @property
+    def quota_bytes(self) -> int | None:
+        return _bytes(self.quota_gb)
 
 
 class JobsSettings(Section):
@@ -247,6 +268,14 @@ class Settings(Section):
             seen.add(project.slug)
         return self
 
+    def quotas(self) -> dict[str, int | None]:
+        """Limits, in bytes, of the projects that have one of their own; None for no limit."""
+        return {
+            project.slug: None if project.quota_gb == "none" else _bytes(project.quota_gb)
+            for project in self.projects
+            if project.quota_gb is not None
+        }
+
     def groups_of(self, username: str, provider_groups: Sequence[str] = ()) -> list[str]:
         """The JupyterHub groups of a user, one for each role held; sorted."""
         return sorted(
@@ -254,6 +283,10 @@ class Settings(Section):
             for project in self.projects
             for role in project.roles_of(username, provider_groups)
         )
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else round(gigabytes * 10**9)
 
 
 def refuse_weak_sign_in(method: str, address: str) -> None:

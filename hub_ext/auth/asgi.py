@@ -288,12 +288,14 @@ class HubLogin:
                 f"This token of {name} may not use the service {self.service!r}.",
                 mend=f"Make one with the scope access:services!service={self.service}.",
             )
+        groups = model.get("groups") or []
         return Principal(
             kind=PrincipalKind.USER,
             name=name,
-            projects=roles_from_groups(name, model.get("groups") or []),
+            projects=roles_from_groups(name, groups),
             rights=roles.rights(scopes),
             browser=browser,
+            operator=roles.OPERATORS_GROUP in groups,
         )
 
     # -- signing in and out

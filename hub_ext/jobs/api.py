@@ -41,8 +41,11 @@ from hub_ext.jobs.schemas import (
     RunOut,
     ScheduleIn,
     ScheduleOut,
+    ShareIn,
+    ShareOut,
     TokenIn,
     TokenOut,
+    UsagesOut,
     VersionIn,
     VersionOut,
 )
@@ -146,12 +149,6 @@ def me(jobs: UseCases, caller: Caller) -> MeOut:
     return jobs.me(caller)
 
 
-@api.get("/credentials", tags=["service"])
-def credentials(jobs: UseCases, caller: Caller) -> dict[str, Any]:
-    """Credentials for the object store, in the format of the container-credentials protocol."""
-    return jobs.credentials(caller)
-
-
 @api.post("/introspect", tags=["service"])
 def introspect(jobs: UseCases, caller: Caller, wanted: TokenIn) -> TokenOut:
     """What a run token stands for."""
@@ -186,6 +183,33 @@ async def upload(request: Request, response: Response, jobs: UseCases, caller: C
     if not found.created:
         response.status_code = 200
     return found
+
+
+# -- storage
+
+
+@api.get("/credentials", tags=["storage"])
+def credentials(
+    jobs: UseCases,
+    caller: Caller,
+    project: Annotated[
+        str | None, Query(description="Slug of the one project that they shall reach.")
+    ] = None,
+) -> dict[str, Any]:
+    """Credentials for the object store, in the format of the container-credentials protocol."""
+    return jobs.credentials(caller, project)
+
+
+@api.post("/share", tags=["storage"])
+def share(jobs: UseCases, caller: Caller, wanted: ShareIn) -> ShareOut:
+    """A link with which anybody can read one object for a while."""
+    return jobs.share(caller, wanted)
+
+
+@api.get("/storage/usage", tags=["storage"])
+def storage_usage(jobs: UseCases, caller: Caller) -> UsagesOut:
+    """How much your files and those of your projects take; of all, for an operator."""
+    return UsagesOut(items=jobs.storage_usage(caller))
 
 
 # -- jobs

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI
@@ -28,7 +28,8 @@ from hub_ext.jobs.backends.local import LocalBackend
 from hub_ext.jobs.reconcile import Engine
 from hub_ext.jobs.store import Database
 from hub_ext.jobs.usecases import Execution, Jobs
-from hub_ext.jobs.usecases.ports import Clock, Credentials, Objects, Options
+from hub_ext.jobs.usecases.ports import Clock, Credentials, Links, Objects, Options, Sizes
+from hub_ext.jobs.usecases.sweeps import Sweeps
 from hub_ext.settings import Settings
 from hub_ext.state import Endpoints, StateFolder
 
@@ -76,12 +77,21 @@ class Service:
         return True
 
 
+class Helper(Protocol):
+    """Something that works beside the loop: `hub_ext.storage.keeper.Keeper`."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 def create_app(
     service: Service,
     *,
     pages: APIRouter | None = None,
     install_login: Callable[[FastAPI], None] = lambda app: None,
     started: Callable[[], None] = lambda: None,
+    helper: Helper | None = None,
 ) -> FastAPI:
     """The ASGI application; the loop starts and stops with it.
 
@@ -89,13 +99,18 @@ def create_app(
         pages: routes of the pages; the last of them may take all that is left.
         install_login: adds the routes and the error handler of the sign-in.
         started: called once the application serves.
+        helper: starts and stops with the application, too.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.engine.start()
         started()
+        if helper is not None:
+            helper.start()
         yield
+        if helper is not None:
+            helper.stop()
         service.engine.stop(timeout=0.5)
 
     app = FastAPI(
@@ -180,14 +195,27 @@ def build(
     from hub_ext.auth.asgi import HubLogin
     from hub_ext.jobs import pages
     from hub_ext.storage.credentials import CredentialsBroker
+    from hub_ext.storage.keeper import Keeper
     from hub_ext.storage.objects import ObjectStore
+    from hub_ext.storage.share import Links as ShareLinks
+    from hub_ext.storage.versions import Versions
 
     database = Database.at(state.jobs_database)
     database.upgrade()
     storage = settings.storage
     endpoint = endpoints.store_url
     keys = (state.secret("store-admin-access-key"), state.secret("store-admin-secret-key"))
-    objects = ObjectStore.connect(endpoint, storage.bucket, storage.region, *keys)
+    bucket = (endpoint, storage.bucket, storage.region, *keys)
+    objects = ObjectStore.connect(*bucket)
+    sweeps = Sweeps(database, clock)
+    keeper = Keeper(
+        objects,
+        Versions(*bucket),
+        keep_days=storage.keep_deleted_days,
+        last_sweep=sweeps.last,
+        record=sweeps.record,
+        clock=clock,
+    )
     limit = settings.jobs.bundle_limit_mb * 2**20
     options = Options(
         bucket=storage.bucket,
@@ -198,6 +226,10 @@ def build(
         cell_timeout_seconds=(
             settings.jobs.cell_timeout_minutes * 60 if settings.jobs.cell_timeout_minutes else None
         ),
+        share_seconds=storage.share_link_days * 24 * 3600,
+        keep_deleted_days=storage.keep_deleted_days,
+        quota_bytes=storage.quota_bytes,
+        quotas=settings.quotas(),
     )
     service = assemble(
         database,
@@ -213,7 +245,9 @@ def build(
             changed=changed,
         ),
         parallel=settings.jobs.parallel_runs,
-        credentials=CredentialsBroker(endpoint, storage.bucket, storage.region, *keys),
+        credentials=CredentialsBroker(*bucket),
+        links=ShareLinks(*bucket, clock=clock),
+        sizes=keeper,
         login=lambda jobs: HubLogin(
             service="jobs",
             prefix=f"{place.PREFIX}/",
@@ -233,6 +267,7 @@ def build(
         pages=pages.router(service.jobs, service.login),
         install_login=service.login.install,
         started=lambda: _make_bucket(settings, endpoint, *keys),
+        helper=keeper,
     )
 
 
@@ -247,6 +282,8 @@ def assemble(
     login: Callable[[Jobs], api.Login],
     uploads: Path,
     upload_limit: int,
+    links: Links | None = None,
+    sizes: Sizes | None = None,
     clock: Clock = lambda: datetime.now(UTC),
 ) -> Service:
     """The parts, made to know each other.
@@ -254,6 +291,7 @@ def assemble(
     Args:
         backend: makes it, given what it is to call when something has ended.
         login: makes it, given the use cases, which know run tokens.
+        links, sizes: see `hub_ext.jobs.usecases.base.UseCases`.
     """
     awake: list[Callable[[], None]] = []
 
@@ -277,6 +315,8 @@ def assemble(
         clock=clock,
         spools=engine,
         credentials=credentials,
+        links=links,
+        sizes=sizes,
         options=options,
         changed=changed,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -274,6 +274,24 @@ class ProjectOut(Wire):
     title: str
     roles: list[str]
     personal: bool
+    prefix: str = ""
+    """Where its files lie in the bucket, with the closing slash: ``home/ana/``."""
+    writable: bool = False
+    """Whether credentials for it write: the caller may, and it is not full."""
+    quota_bytes: int | None = None
+    """What its files may take; null for no limit."""
+    used_bytes: int | None = None
+    """What they take, as last measured; null where that has not been yet."""
+
+
+class StorageOut(Wire):
+    """What is the same for all places in the object store."""
+
+    bucket: str
+    share_seconds: int
+    """For how long a share link may be good at most; 0 where there are none."""
+    keep_deleted_days: int
+    """For how long what was deleted or overwritten can be had back; 0 for ever."""
 
 
 class MeOut(Wire):
@@ -281,6 +299,43 @@ class MeOut(Wire):
     kind: str
     projects: list[ProjectOut]
     rights: list[str]
+    storage: StorageOut | None = None
+
+
+class ShareIn(Wire):
+    key: str
+    """The whole key of an object: ``home/ana/tables/gdp.csv``."""
+    seconds: int
+    """For how long the link shall be good."""
+    version: str | None = None
+    """A version of it; null is the newest."""
+
+
+class ShareOut(Wire):
+    url: str
+    """Whoever has it can read the object, until ``expires``."""
+    expires: datetime
+    reach: Literal["machine", "network"]
+    """``machine``: the store listens on loopback, so that it opens on this machine alone."""
+
+
+class UsageOut(Wire):
+    """How much the files of one user or project take."""
+
+    project: str
+    title: str
+    personal: bool
+    prefix: str
+    size: int
+    """Bytes of the files as they are now; old versions are not counted."""
+    objects: int
+    quota_bytes: int | None
+    as_of: datetime | None
+    """When that was measured; null where it has not been yet."""
+
+
+class UsagesOut(Wire):
+    items: list[UsageOut]
 
 
 class Page(Wire, Generic[T]):

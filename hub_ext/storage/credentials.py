@@ -1,45 +1,47 @@
 """Object store credentials that reach some prefixes and nothing else.
 
-The store itself enforces them: each is a session of the role "project"
-(`hub_ext.storage.embedded_files.roles`), asked for by STS AssumeRole with a session
-policy that names the prefixes. What the session may do is in its token, signed
-by the store, so that it outlives a restart of store or platform and nothing has
-to be remembered or taken back. They end by themselves, after 15 minutes, the
-least that STS grants: so long may a notebook that is already open still reach
-the data of a project its owner has just left. Clients ask again by themselves.
+The store itself enforces them: each is a session, asked for by STS with a
+session policy that names the prefixes. What the session may do is in its
+token, signed by the store, so that it outlives a restart of store or platform
+and nothing has to be remembered or taken back. They end by themselves, after
+15 minutes, the least that STS grants: so long may a notebook that is already
+open still reach the data of a project its owner has just left. Clients ask
+again by themselves.
+
+One contract, `Broker`, and two ways to ask, by what the platform has to show:
+
+- `CredentialsBroker`, AssumeRole signed with the platform's own key: the
+  embedded SeaweedFS (whose role is in `hub_ext.storage.embedded_files.roles`),
+  MinIO;
+- `WebIdentityBroker`, AssumeRoleWithWebIdentity with a token that the platform
+  runs with, as on Kubernetes: no key at all. AWS, MinIO.
 
 Nothing is cached: asking takes a few milliseconds.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
-from hub_ext.errors import Forbidden, Invalid, Unavailable
+import httpx
+
+from hub_ext.errors import Forbidden, Unavailable
 from hub_ext.storage import signing
 from hub_ext.storage.embedded_files import PROJECT_ROLE
+from hub_ext.storage.objects import on_this_machine
+from hub_ext.storage.policies import as_many_as_fit, session_name, session_policy
 
 TTL = timedelta(minutes=15)
 """How long credentials are good; STS grants 15 minutes at least, 12 hours at most."""
-LARGEST_POLICY = 2048
-"""Characters of a session policy that STS accepts: some 20 projects."""
 
-READ = ("s3:GetObject*",)
-WRITE = (
-    *READ,
-    "s3:PutObject",
-    "s3:PutObjectTagging",
-    "s3:DeleteObject*",
-    "s3:AbortMultipartUpload",
-    "s3:ListMultipartUploadParts",
-)
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
@@ -61,57 +63,99 @@ class Credentials:
         }
 
 
-def session_policy(bucket: str, read: Sequence[str], write: Sequence[str]) -> str:
-    """The policy that limits a session to prefixes; as short as it can be.
+class Broker(ABC):
+    """Issues credentials for prefixes of one bucket. Safe to share between threads.
+
+    To be implemented: `assume`, which asks the store.
+
+    Attributes:
+        endpoint: address of the STS that is asked.
+        lists_uploads: whether the store limits the listing of uploads under
+            way to a prefix, so that it can be allowed.
+    """
+
+    lists_uploads: bool = False
+
+    def __init__(self, endpoint: str, bucket: str):
+        self.endpoint = endpoint.rstrip("/")
+        self.bucket = bucket
+
+    @abstractmethod
+    def assume(self, form: Mapping[str, str]) -> httpx.Response:
+        """Ask for a session with these members of the request, and those that it needs besides.
+
+        Raises:
+            Unavailable: the store does not answer.
+            Forbidden: it does not take what the platform shows.
+        """
+
+    def issue(
+        self,
+        *,
+        read: Sequence[str] = (),
+        write: Sequence[str] = (),
+        delete: Sequence[str] = (),
+        name: str,
+        ttl: timedelta = TTL,
+    ) -> Credentials:
+        """New credentials.
+
+        Args:
+            read, write, delete: prefixes of keys, each ending with a slash; what
+                may be written may be read and deleted, what may be deleted may
+                be read.
+            name: who asked, for the store's own log.
+            ttl: how long they shall be good, 15 minutes to 12 hours.
+
+        Raises:
+            Forbidden: no prefix at all.
+            Unavailable: the store does not answer, or issues none.
+            TooManyProjects, ValueError: see `session_policy`.
+        """
+        if not (read or write or delete):
+            raise Forbidden("There is no place in the object store that you may reach.")
+        answer = self.assume(
+            {
+                "Version": "2011-06-15",
+                "RoleSessionName": session_name(name),
+                "DurationSeconds": str(int(ttl.total_seconds())),
+                "Policy": session_policy(
+                    self.bucket, read, write, delete=delete, lists_uploads=self.lists_uploads
+                ),
+            }
+        )
+        if answer.status_code != 200:
+            raise Unavailable(
+                f"The object store at {self.endpoint} issues no credentials "
+                f"({answer.status_code}{_code(answer)}).",
+                mend="Its log says why.",
+            )
+        return _parse(answer.content)
+
+    def fitting(self, prefixes: Sequence[str]) -> list[str]:
+        """The first of ``prefixes``, as many as credentials can reach at once."""
+        return as_many_as_fit(self.bucket, prefixes)
+
+    def __call__(
+        self,
+        *,
+        read: Sequence[str] = (),
+        write: Sequence[str] = (),
+        delete: Sequence[str] = (),
+        name: str,
+    ) -> dict[str, Any]:
+        """`issue`, as the document that S3 clients read."""
+        return self.issue(read=read, write=write, delete=delete, name=name).container_document()
+
+
+class CredentialsBroker(Broker):
+    """Asks by AssumeRole, signed with the platform's own key.
 
     Args:
-        read: prefixes whose objects may be read and listed.
-        write: prefixes where they may be written and removed as well.
-
-    Raises:
-        ValueError: a prefix that does not end with a slash, or that would be
-            read as a pattern.
-        Invalid: more prefixes than a policy can hold.
+        endpoint: of the STS, which with SeaweedFS and MinIO is that of S3.
+        role: what is assumed; MinIO has none and asks nothing of it.
+        lists_uploads: see `Broker`; SeaweedFS does, MinIO does not.
     """
-    prefixes = sorted({*read, *write})
-    for prefix in prefixes:
-        if not re.fullmatch(r"(?:[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]*/)+", prefix):
-            raise ValueError(f"{prefix!r} is not a prefix of keys: segments, each with its slash")
-    writable = set(write)
-    objects = f"arn:aws:s3:::{bucket}/"
-    statements: list[dict[str, Any]] = []
-    for actions, below in (
-        (READ, [prefix for prefix in prefixes if prefix not in writable]),
-        (WRITE, sorted(writable)),
-    ):
-        if below:
-            statements.append(
-                {
-                    "Effect": "Allow",
-                    "Action": list(actions),
-                    "Resource": [f"{objects}{prefix}*" for prefix in below],
-                }
-            )
-    statements.append(
-        {
-            "Effect": "Allow",
-            "Action": ["s3:ListBucket"],
-            "Resource": [f"arn:aws:s3:::{bucket}"],
-            # With its slash: a list of "home/ana" would show "home/anatole".
-            "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
-        }
-    )
-    policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
-    if len(policy) > LARGEST_POLICY:
-        raise Invalid(
-            f"Credentials for {len(prefixes)} projects at once are more than the store can grant.",
-            mend="Ask for those of fewer projects.",
-        )
-    return policy
-
-
-class CredentialsBroker:
-    """Issues credentials for prefixes of one bucket. Safe to share between threads."""
 
     def __init__(
         self,
@@ -122,69 +166,110 @@ class CredentialsBroker:
         secret_key: str,
         *,
         role: str = PROJECT_ROLE,
+        lists_uploads: bool = True,
     ):
-        self.endpoint = endpoint
-        self.bucket = bucket
+        super().__init__(endpoint, bucket)
         self.region = region
         self.role = role
+        self.lists_uploads = lists_uploads
         self._access_key = access_key
         self._secret_key = secret_key
 
-    def issue(
-        self,
-        *,
-        read: Sequence[str] = (),
-        write: Sequence[str] = (),
-        name: str,
-        ttl: timedelta = TTL,
-    ) -> Credentials:
-        """New credentials.
-
-        Args:
-            read, write: prefixes of keys, each ending with a slash; what may
-                be written may be read.
-            name: who asked, for the store's own log.
-            ttl: how long they shall be good, 15 minutes to 12 hours.
-
-        Raises:
-            Forbidden: no prefix at all.
-            Unavailable: the store does not answer, or issues none.
-            Invalid, ValueError: see `session_policy`.
-        """
-        if not read and not write:
-            raise Forbidden("There is no place in the object store that you may reach.")
-        form = {
-            "Action": "AssumeRole",
-            "Version": "2011-06-15",
-            "RoleArn": self.role,
-            "RoleSessionName": re.sub(r"[^\w+=,.@-]", "-", name, flags=re.ASCII)[:64].ljust(2, "-"),
-            "DurationSeconds": str(int(ttl.total_seconds())),
-            "Policy": session_policy(self.bucket, read, write),
-        }
-        answer = signing.send(
+    def assume(self, form: Mapping[str, str]) -> httpx.Response:
+        return signing.send(
             "POST",
             f"{self.endpoint}/",
-            urlencode(form).encode(),
+            urlencode({"Action": "AssumeRole", "RoleArn": self.role, **form}).encode(),
             access_key=self._access_key,
             secret_key=self._secret_key,
             region=self.region,
             service="sts",
-            content_type="application/x-www-form-urlencoded",
+            content_type=FORM,
         )
-        if answer.status_code != 200:
+
+
+class WebIdentityBroker(Broker):
+    """Asks by AssumeRoleWithWebIdentity, with the token that the platform runs with.
+
+    On Kubernetes that is a projected token of its service account, as with
+    "IAM roles for service accounts": kubelet renews the file, so it is read at
+    each request, and the platform holds no key of the store.
+
+    Args:
+        endpoint: of the STS: ``https://sts.REGION.amazonaws.com``; with MinIO
+            that of S3.
+        role: what the token may assume; the session policy narrows it.
+        token_file: a JWT of an identity provider that the store trusts.
+    """
+
+    VARIABLES: ClassVar = ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+
+    def __init__(self, endpoint: str, bucket: str, *, role: str, token_file: Path):
+        super().__init__(endpoint, bucket)
+        self.role = role
+        self.token_file = token_file
+
+    @classmethod
+    def from_environment(
+        cls, environment: Mapping[str, str], *, bucket: str, region: str
+    ) -> WebIdentityBroker | None:
+        """The broker that the variables of the AWS SDKs describe; None where they do not.
+
+        ``AWS_ROLE_ARN``, ``AWS_WEB_IDENTITY_TOKEN_FILE``, and for a store other
+        than AWS ``AWS_ENDPOINT_URL_STS``.
+        """
+        role, file = (environment.get(name) for name in cls.VARIABLES)
+        if not role or not file:
+            return None
+        endpoint = environment.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com"
+        return cls(endpoint, bucket, role=role, token_file=Path(file))
+
+    def assume(self, form: Mapping[str, str]) -> httpx.Response:
+        try:
+            token = self.token_file.read_text().strip()
+        except OSError as error:
             raise Unavailable(
-                f"The object store at {self.endpoint} issues no credentials "
-                f"({answer.status_code}).",
-                mend="Its log is store.log.",
+                f"The platform's own token {self.token_file} cannot be read: {error.strerror}.",
+                mend="It is mounted by the cluster: does the pod run with its service account?",
+            ) from error
+        body = {
+            "Action": "AssumeRoleWithWebIdentity",
+            "RoleArn": self.role,
+            "WebIdentityToken": token,
+            **form,
+        }
+        try:
+            # In the body and never in the address: addresses end in logs.
+            answer = httpx.post(
+                f"{self.endpoint}/",
+                data=body,
+                timeout=signing.TIMEOUT,
+                trust_env=not on_this_machine(self.endpoint),
             )
-        return _parse(answer.text)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"The token service of the object store at {self.endpoint} does not answer."
+            ) from error
+        if answer.status_code in (400, 401, 403):
+            raise Forbidden(
+                f"The token service at {self.endpoint} does not take the platform's own token"
+                f"{_code(answer)}.",
+                mend=f"May it assume {self.role}, and does the store trust who has signed it?",
+            )
+        return answer
 
-    def __call__(self, *, read: Sequence[str], write: Sequence[str], name: str) -> dict[str, Any]:
-        """`issue`, as the document that S3 clients read."""
-        return self.issue(read=read, write=write, name=name).container_document()
+
+def _code(answer: httpx.Response) -> str:
+    """``: <error code>`` of an answer of STS; its message may hold what was sent, and is left."""
+    try:
+        root = ElementTree.fromstring(answer.content)  # noqa: S314 - see _parse
+    except ElementTree.ParseError:
+        return ""
+    codes = [element.text for element in root.iter() if element.tag.rpartition("}")[2] == "Code"]
+    return f": {codes[0]}" if codes and codes[0] else ""
 
 
-def _parse(answer: str) -> Credentials:
+def _parse(answer: bytes) -> Credentials:
     # The store's own answer over loopback or TLS, so the parser need not be armed.
     found = {
         element.tag.rpartition("}")[2]: element.text or ""

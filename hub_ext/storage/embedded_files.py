@@ -121,7 +121,12 @@ WRITE_ACTIONS = (
     "s3:PutObjectTagging",
 )
 OBJECT_ACTIONS = (*READ_ACTIONS, *WRITE_ACTIONS)
-BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation")
+BUCKET_ACTIONS = (
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetBucketLocation",
+)
 
 
 def _derived(key: str, purpose: str) -> bytes:

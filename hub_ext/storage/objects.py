@@ -244,6 +244,12 @@ class ObjectStore:
                 for meta in batch:
                     yield _info(meta)  # type: ignore[arg-type]
 
+    def folders(self, prefix: str) -> Sequence[str]:
+        """The folders directly below ``prefix``, each as a prefix with its closing slash."""
+        with self._faults(prefix):
+            found = obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None)
+            return sorted(f"{name.rstrip('/')}/" for name in found["common_prefixes"])
+
     def head(self, key: str) -> ObjectInfo:
         """What the store knows of an object, without its content.
 

@@ -208,15 +208,69 @@ class Issued:
     """Stands for the object store's own credentials; keeps what was asked of it."""
 
     asked: list[dict[str, Any]] = field(default_factory=list)
+    most: int = 100
 
-    def __call__(self, *, read: list[str], write: list[str], name: str) -> dict[str, Any]:
-        self.asked.append({"read": read, "write": write, "name": name})
+    def __call__(
+        self, *, read: list[str], write: list[str], delete: list[str], name: str
+    ) -> dict[str, Any]:
+        self.asked.append({"read": read, "write": write, "delete": delete, "name": name})
         return {"AccessKeyId": "key", "SecretAccessKey": "secret", "Token": "token"}
+
+    def fitting(self, prefixes: list[str]) -> list[str]:
+        return prefixes[: self.most]
+
+
+@dataclass
+class Linked:
+    """Stands for presigned links; keeps what was asked of it."""
+
+    now: Callable[[], datetime]
+    local: bool = True
+    asked: list[tuple[str, int, str | None]] = field(default_factory=list)
+
+    def __call__(
+        self, key: str, *, seconds: int, version: str | None = None
+    ) -> tuple[str, datetime]:
+        if key.endswith("/gone"):
+            raise NotFound(f"There is no object {key}.")
+        self.asked.append((key, seconds, version))
+        return f"http://store/{key}", self.now() + timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Size:
+    size: int
+    objects: int
+    as_of: datetime
+
+
+@dataclass
+class Sizes:
+    """What the housekeeper has measured, by prefix."""
+
+    known: dict[str, Size] = field(default_factory=dict)
+    again: list[str] = field(default_factory=list)
+
+    def usage(self) -> dict[str, Size]:
+        return self.known
+
+    def look_again(self, prefix: str) -> None:
+        self.again.append(prefix)
 
 
 @pytest.fixture
 def issued() -> Issued:
     return Issued()
+
+
+@pytest.fixture
+def linked(clock: Clock) -> Linked:
+    return Linked(clock)
+
+
+@pytest.fixture
+def sizes() -> Sizes:
+    return Sizes()
 
 
 @pytest.fixture
@@ -226,7 +280,13 @@ def options() -> Options:
 
 @pytest.fixture
 def jobs(
-    database: Database, objects: Folder, clock: Clock, issued: Issued, options: Options
+    database: Database,
+    objects: Folder,
+    clock: Clock,
+    issued: Issued,
+    linked: Linked,
+    sizes: Sizes,
+    options: Options,
 ) -> Jobs:
     return Jobs(
         database,
@@ -234,6 +294,8 @@ def jobs(
         clock=clock,
         spools=NoSpools(),
         credentials=issued,
+        links=linked,
+        sizes=sizes,
         options=options,
     )
 

@@ -741,13 +741,14 @@ class TestRunTokens:
         jobs.credentials(ana)
         jobs.credentials(dataclasses.replace(ana, rights=frozenset({Right.READ})))
         jobs.credentials(run)
-        both = ["projects/prices/", "home/ana/"]
+        both = ["home/ana/", "projects/prices/"]
         assert issued.asked == [
-            {"read": both, "write": both, "name": "user:ana"},
-            {"read": both, "write": [], "name": "user:ana"},
+            {"read": both, "write": both, "delete": [], "name": "user:ana"},
+            {"read": both, "write": [], "delete": [], "name": "user:ana"},
             {
                 "read": ["projects/prices/"],
                 "write": ["projects/prices/"],
+                "delete": [],
                 "name": f"run:{run.name}",
             },
         ]

@@ -15,9 +15,10 @@ from hub_ext.errors import Forbidden, Invalid, NotFound, Unavailable
 from hub_ext.state import StateFolder
 from hub_ext.storage import signing
 from hub_ext.storage.alone import store_alone, wait_until_readable
-from hub_ext.storage.credentials import Credentials, CredentialsBroker, session_policy
+from hub_ext.storage.credentials import Credentials, CredentialsBroker
 from hub_ext.storage.embedded import ensure_bucket
 from hub_ext.storage.embedded_files import PROJECT_ROLE
+from hub_ext.storage.policies import session_policy
 from hub_ext.storage.objects import ObjectStore
 
 

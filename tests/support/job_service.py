@@ -90,6 +90,16 @@ class Folder:
         return self.root / key
 
 
+class NoCredentials:
+    """There is no object store behind this service."""
+
+    def __call__(self, **wanted: Any) -> dict[str, Any]:
+        return {}
+
+    def fitting(self, prefixes: list[str]) -> list[str]:
+        return prefixes
+
+
 @dataclass
 class Scripted(Backend):
     """Leaves what a runner leaves; how it ends is a run's parameter ``outcome``.
@@ -325,7 +335,7 @@ def running(folder: Path) -> Iterator[JobService]:
         Options(titles={"macro": "Macroeconomic statistics"}),
         backend=lambda changed: backend,
         parallel=2,
-        credentials=lambda **wanted: {},
+        credentials=NoCredentials(),
         login=login,
         uploads=folder / "uploads",
         upload_limit=10 << 20,

@@ -20,6 +20,16 @@ def may_submit(principal: Principal, project: Project) -> bool:
     return may_read(principal, project) and Right.SUBMIT in principal.rights
 
 
+def may_write_files(principal: Principal, project: Project) -> bool:
+    """Whether the principal's credentials for the object store write there.
+
+    A run writes in its own project; its token holds the right to read alone.
+    """
+    if principal.kind is PrincipalKind.RUN:
+        return may_read(principal, project)
+    return may_submit(principal, project)
+
+
 def may_manage(principal: Principal, project: Project, created_by: str) -> bool:
     if may_submit(principal, project) and created_by == str(principal):
         return True
@@ -71,6 +81,12 @@ def no_job(job_id: str) -> NotFound:
     """The same words whether it is not there or not to be seen."""
     return NotFound(
         f"There is no job {job_id[:60]!r}.", mend="It may be in a project you are not in."
+    )
+
+
+def no_project(slug: str) -> NotFound:
+    return NotFound(
+        f"There is no project {slug[:60]!r}.", mend="It may be one that you are not in."
     )
 
 

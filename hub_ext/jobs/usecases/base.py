@@ -9,7 +9,16 @@ from sqlalchemy import Connection
 from hub_ext.jobs.schemas import JobOut, RunOut
 from hub_ext.jobs.store import Database, reads
 from hub_ext.jobs.usecases import views
-from hub_ext.jobs.usecases.ports import Clock, Credentials, Objects, Options, Spools
+from hub_ext.jobs.usecases.ports import (
+    Clock,
+    Credentials,
+    Links,
+    NoSizes,
+    Objects,
+    Options,
+    Sizes,
+    Spools,
+)
 
 
 class UseCases:
@@ -21,6 +30,8 @@ class UseCases:
         clock: gives the time now, with a time zone.
         spools: attempts that still run.
         credentials: issues credentials for the object store.
+        links: makes share links; None where the store has none.
+        sizes: how much the files of users and projects take.
         changed: called after each change that the service's loop should look at.
     """
 
@@ -32,6 +43,8 @@ class UseCases:
         clock: Clock,
         spools: Spools,
         credentials: Credentials,
+        links: Links | None = None,
+        sizes: Sizes | None = None,
         options: Options = Options(),  # noqa: B008 - frozen
         changed: Callable[[], None] = lambda: None,
     ):
@@ -40,6 +53,8 @@ class UseCases:
         self._clock = clock
         self._spools = spools
         self._credentials = credentials
+        self._links = links
+        self._sizes = sizes or NoSizes()
         self._options = options
         self._changed = changed
 

@@ -44,11 +44,66 @@ class Credentials(Protocol):
     container-credentials protocol.
 
     Args:
-        read, write: prefixes of keys, each ending with a slash.
+        read, write, delete: prefixes of keys, each ending with a slash. What
+            may be written may be deleted, what may be deleted may be read.
         name: who asked, for the store's own log.
     """
 
-    def __call__(self, *, read: list[str], write: list[str], name: str) -> dict[str, Any]: ...
+    def __call__(
+        self, *, read: list[str], write: list[str], delete: list[str], name: str
+    ) -> dict[str, Any]: ...
+
+    def fitting(self, prefixes: list[str]) -> list[str]:
+        """The first of ``prefixes``, as many as credentials can reach at once."""
+
+
+class Links(Protocol):
+    """Links with which anybody can read an object for a while.
+
+    Raises `NotFound` for an object, or a version, that is not there.
+    """
+
+    @property
+    def local(self) -> bool:
+        """Whether they can be opened on this machine alone."""
+
+    def __call__(
+        self, key: str, *, seconds: int, version: str | None = None
+    ) -> tuple[str, datetime]:
+        """The link, and when it ends."""
+
+
+class Measured(Protocol):
+    """Size of what lies below a prefix, as of an instant."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def objects(self) -> int: ...
+
+    @property
+    def as_of(self) -> datetime: ...
+
+
+class Sizes(Protocol):
+    """What the service has measured in the background."""
+
+    def usage(self) -> Mapping[str, Measured]:
+        """By prefix; what is not there has not been measured, or holds nothing."""
+
+    def look_again(self, prefix: str) -> None:
+        """Measure it soon."""
+
+
+class NoSizes:
+    """Nothing is measured."""
+
+    def usage(self) -> Mapping[str, Measured]:
+        return {}
+
+    def look_again(self, prefix: str) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -63,6 +118,11 @@ class Options:
         bundle_limits: what a bundle may be at most.
         run_timeout_seconds: after which an attempt is stopped.
         cell_timeout_seconds: longest time for one cell; None for no limit.
+        share_seconds: for how long a share link may be good at most; 0 for none.
+        keep_deleted_days: for how long what was deleted is kept; 0 for ever.
+        quota_bytes: what the files of a user, and of a project that is not in
+            ``quotas``, may take; None for no limit.
+        quotas: of projects by slug.
     """
 
     bucket: str = "almanac"
@@ -71,3 +131,11 @@ class Options:
     bundle_limits: Limits = DEFAULT_LIMITS
     run_timeout_seconds: int = 24 * 3600
     cell_timeout_seconds: int | None = None
+    share_seconds: int = 7 * 24 * 3600
+    keep_deleted_days: int = 30
+    quota_bytes: int | None = None
+    quotas: Mapping[str, int | None] = field(default_factory=dict)
+
+    def quota(self, slug: str) -> int | None:
+        """What the files of a project may take, in bytes; None for no limit."""
+        return self.quotas.get(slug, self.quota_bytes)

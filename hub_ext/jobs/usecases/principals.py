@@ -1,18 +1,16 @@
-"""Who somebody is and what they may touch; run tokens and credentials."""
+"""Who somebody is and where they may act; run tokens."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from hub_ext.jobs.schemas import JobOut, MeOut, ProjectOut, RunState, TokenOut
+from hub_ext.jobs.schemas import JobOut, MeOut, ProjectOut, RunState, StorageOut, TokenOut
 from hub_ext.jobs.store import reads
 from hub_ext.jobs.store.tables import run_tokens, runs
 from hub_ext.jobs.usecases import access, tokens
-from hub_ext.jobs.usecases.base import UseCases
+from hub_ext.jobs.usecases.storage import StorageCases
 from hub_ext.names import Principal, PrincipalKind, Project, Right, Role
 
 
-class PrincipalCases(UseCases):
+class PrincipalCases(StorageCases):
     """What principals may ask about themselves."""
 
     def me(self, principal: Principal) -> MeOut:
@@ -20,16 +18,26 @@ class PrincipalCases(UseCases):
         return MeOut(
             name=principal.name,
             kind=principal.kind,
-            projects=[
-                ProjectOut(
-                    slug=project.slug,
-                    title=self._options.titles.get(project.slug, ""),
-                    roles=sorted(principal.roles(project)),
-                    personal=project.personal,
-                )
-                for project in sorted(principal.projects)
-            ],
+            projects=[self._project(principal, project) for project in sorted(principal.projects)],
             rights=sorted(principal.rights),
+            storage=StorageOut(
+                bucket=self._options.bucket,
+                share_seconds=self._options.share_seconds if self._links else 0,
+                keep_deleted_days=self._options.keep_deleted_days,
+            ),
+        )
+
+    def _project(self, principal: Principal, project: Project) -> ProjectOut:
+        measured = self._sizes.usage().get(project.prefix)
+        return ProjectOut(
+            slug=project.slug,
+            title=self._options.titles.get(project.slug, ""),
+            roles=sorted(principal.roles(project)),
+            personal=project.personal,
+            prefix=project.prefix,
+            writable=access.may_write_files(principal, project) and not self._full(project),
+            quota_bytes=self._options.quota(project.slug),
+            used_bytes=measured.size if measured else None,
         )
 
     def may_manage(self, principal: Principal, job: JobOut) -> bool:
@@ -76,16 +84,3 @@ class PrincipalCases(UseCases):
             row = reads.run(connection, run.name)
         assert row is not None
         return TokenOut(active=True, run=row.id, job=row.job_id, project=row.project)
-
-    def credentials(self, principal: Principal) -> dict[str, Any]:
-        """Credentials for the object store, as SDKs ask for them.
-
-        A person reads and writes the own home and the projects; a run those
-        of its project alone. A credential without the right to submit reads.
-        """
-        access.require(Right.READ, principal)
-        prefixes = [project.prefix for project in sorted(principal.projects)]
-        writes = principal.kind is PrincipalKind.RUN or Right.SUBMIT in principal.rights
-        return self._credentials(
-            read=prefixes, write=prefixes if writes else [], name=str(principal)
-        )
