@@ -91,6 +91,15 @@ class Setup:
             [self.requirements / "python.txt"],
             self.make_python_environment,
         )
+        ours = ROOT / "hub_ext" / "bundles" / "environment"
+        self.step(
+            "notebooks' equipment",
+            [
+                self.requirements / "python.txt",
+                *(ours / name for name in ("equipped.py", "almanac_duckdb.py")),
+            ],
+            self.equip_python_environment,
+        )
         proxy = ROOT / "hub_ext" / "embedded" / "proxy"
         self.step("proxy", [proxy / "package-lock.json"], lambda: self.install_proxy(proxy))
         self.step(
@@ -239,6 +248,11 @@ class Setup:
             folder / "bin" / "python", "-m", "ipykernel", "install", "--sys-prefix",
             "--name", "python3", "--display-name", "Python 3 (Almanac)",
         )  # fmt: skip
+
+    def equip_python_environment(self) -> None:
+        # Our own code does it: runs' environments are given the same.
+        folder = self.share / "environments" / "python"
+        self.call(self.python, "-m", "hub_ext.bundles.environment.equipped", folder)
 
     def install_proxy(self, source: Path) -> None:
         folder = self.share / "proxy"

@@ -8,15 +8,15 @@ def kernel_environment(
 ) -> dict[str, str]:
     """Variables for servers and runs; none of them is a secret.
 
-    With these alone obstore, polars, pyarrow and pandas (through pyarrow) read
-    and write ``s3://`` addresses. AWS libraries fetch credentials from
+    With these alone boto3, s3fs, obstore, polars, pyarrow and pandas read and
+    write ``s3://`` addresses; DuckDB with `hub_ext.bundles.environment.almanac_duckdb`,
+    which reads the same ones. AWS libraries fetch credentials from
     ``credentials_url`` with the token in ``token_file`` when they need some, and
     again before those expire.
 
     PyArrow reads them in ``FileSystem.from_uri``, not in a bare ``S3FileSystem()``;
     its ``write_dataset`` and pandas' ``partition_cols`` need ``create_dir=False``,
-    since otherwise they ask about the bucket as a whole, which is refused. What
-    pandas does through fsspec (``read_csv`` of an address) needs an open file.
+    since otherwise they ask about the bucket as a whole, which is refused.
 
     Args:
         endpoint: address of the S3 API, ``http://127.0.0.1:PORT``.
@@ -36,4 +36,7 @@ def kernel_environment(
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": token_file,
         # Nobody answers there; without it some libraries wait for seconds.
         "AWS_EC2_METADATA_DISABLED": "true",
+        # s3fs keeps each listing for as long as the kernel lives: what others
+        # have written since was not found, and what they changed could not be read.
+        "FSSPEC_S3": '{"use_listings_cache": false}',
     }

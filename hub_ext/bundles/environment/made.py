@@ -16,9 +16,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hub_ext.bundles.environment.equipped import equip
 from hub_ext.bundles.environment.locked import Lock
 from hub_ext.bundles.environment.uv import explain, uv_environment
 from hub_ext.errors import PublicError
@@ -43,6 +44,8 @@ def find(lock: Lock, folder: Path) -> Path | None:
         return None
     except OSError:
         pass  # a folder of environments that is read-only here: use it all the same
+    with suppress(OSError):
+        equip(final)  # an older Almanac may have built it
     # The interpreter below it may have been uninstalled since.
     return python if python.exists() else None
 
@@ -134,6 +137,7 @@ def _build(
                 mend="If the package index does not answer, run it again later; if it no longer "
                 "has a package, submit the notebook again from a newer environment.",
             )
+        equip(final)
         pending = final / f"{MARKER}.new"
         pending.write_text(json.dumps({"lock": lock.sha256, "python": chosen}) + "\n")
         pending.replace(final / MARKER)

@@ -1,0 +1,326 @@
+"""DuckDB in a notebook: ``SELECT * FROM 's3://…'`` without a line of set-up.
+
+Copied into the environments of notebooks and runs by `equipped`, and imported
+by a ``.pth`` file whenever their Python starts; so it runs in any Python from
+3.8 on, needs the standard library alone, and does nothing until ``duckdb`` is
+imported. Every other client reads the variables of the kernel by itself.
+DuckDB reads none for path-style addresses and for credentials that are renewed,
+and a persistent secret would keep a key in a file. So each connection is given:
+
+- ``extension_directories``: where the environment keeps the packaged extensions,
+  so that ``httpfs`` loads (and ``INSTALL httpfs`` has nothing to do) without a
+  way to the world and without a file in the home;
+- a temporary secret for the platform's bucket, from the container-credentials
+  endpoint, replaced by a thread long before it expires: DuckDB signs with what
+  it had when it opened a file, to the end of the statement.
+
+Whatever goes wrong here leaves DuckDB as it was: a connection is never refused.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # typing's own would have every start of Python import it
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+NAME = "almanac_storage"
+"""Of the secret; a user's own for another bucket, or of a narrower scope, goes first."""
+SHARE = 0.25
+"""Of the credentials' lifetime, after which they are renewed."""
+TICK = 15.0
+"""Seconds, at most, between two looks at the clock: it jumps when a machine was suspended."""
+TIMEOUT = 5.0
+"""Seconds that the endpoint may take to answer, and for which a failure is not tried again."""
+URI, TOKEN_FILE = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+# Functions of the module that work on its default connection. That is made by
+# the first of them: made at the import, it would not survive a fork.
+DEFAULTED = (
+    *("begin", "cursor", "default_connection", "duplicate", "execute", "executemany"),
+    *("from_csv_auto", "from_parquet", "from_query", "get_table_names", "query", "query_df"),
+    *("read_csv", "read_json", "read_parquet", "sql", "table", "table_function", "view"),
+)
+
+
+def install() -> None:
+    """Have DuckDB equipped when it is imported."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())
+
+
+class Finder:
+    """Finds ``duckdb`` as it would be found without, and equips it once it is loaded."""
+
+    def __init__(self) -> None:
+        self.busy = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "duckdb" or self.busy:
+            return None
+        from importlib.util import find_spec
+
+        self.busy = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self.busy = False
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            try:
+                equip(module)
+            except Exception as error:
+                complain(f"DuckDB cannot be prepared for the object storage ({error!r}).")
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def equip(duckdb: Any) -> None:
+    """Let each connection that ``duckdb`` makes from now on be prepared."""
+    from functools import wraps
+
+    storage = Storage(duckdb.default_connection)
+
+    def preparing(make: Any) -> Any:
+        @wraps(make)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            connection = make(*args, **kwargs)
+            storage.prepare(connection)
+            return connection
+
+        return wrapper
+
+    def defaulted(function: Any) -> Any:
+        @wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("connection") is None:
+                storage.prepare_default()
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    for name in DEFAULTED:
+        if hasattr(duckdb, name):
+            setattr(duckdb, name, defaulted(getattr(duckdb, name)))
+    duckdb.connect = preparing(duckdb.connect)
+    # A cursor is a connection of its own to the same database, and may outlive
+    # the one that it was made from.
+    for name in ("cursor", "duplicate"):
+        made = getattr(duckdb.DuckDBPyConnection, name)
+        setattr(duckdb.DuckDBPyConnection, name, following(made, storage))
+
+
+def following(make: Any, storage: Storage) -> Any:
+    from functools import wraps
+
+    @wraps(make)
+    def wrapper(self: Any) -> Any:
+        connection = make(self)
+        storage.follow(connection)
+        return connection
+
+    return wrapper
+
+
+class Storage:
+    """The connections of this process, and the credentials that they have.
+
+    Args:
+        default_connection: DuckDB's own.
+    """
+
+    def __init__(self, default_connection: Callable[[], Any]) -> None:
+        import os
+        import threading
+        import weakref
+
+        self.default_connection = default_connection
+        self.default: Any = None
+        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.document: dict[str, str] | None = None
+        self.renew_at = 0.0
+        self.complained = False
+        self._begin(threading)
+        # The thread stays in the parent, and so may somebody's hold on the lock.
+        os.register_at_fork(after_in_child=lambda: self._begin(threading))
+
+    def _begin(self, threading: Any) -> None:
+        self.lock = threading.RLock()
+        self.over = threading.Event()
+        self.thread: Any = None
+
+    def prepare_default(self) -> None:
+        connection = self.default_connection()
+        if connection is not self.default:
+            self.default = connection
+            self.prepare(connection)
+
+    def follow(self, connection: Any) -> None:
+        with self.lock:
+            self.connections.add(connection)
+
+    def prepare(self, connection: Any) -> None:
+        """Give it the extensions and the secret, as far as there are any."""
+        import os
+
+        try:
+            with self.lock:
+                if connection in self.connections:
+                    return
+                self.connections.add(connection)
+            folder = os.path.join(sys.prefix, "share", "almanac", "duckdb")
+            own = connection.execute("SELECT current_setting('extension_directories')").fetchone()
+            if os.path.isdir(folder) and not own[0]:
+                quoted = folder.replace("'", "''")
+                connection.execute(f"SET extension_directories = ['{quoted}']")
+            if not os.environ.get(URI) or not os.environ.get("AWS_ENDPOINT_URL"):
+                return
+            # Without it the secret would have DuckDB look for it in the world.
+            (there,) = connection.execute(
+                "SELECT coalesce(bool_or(installed OR loaded), false) FROM duckdb_extensions() "
+                "WHERE extension_name = 'httpfs'"
+            ).fetchone()
+            if there:
+                document = self.credentials()
+                # Also without: it gives them as soon as there are any.
+                self._watch()
+                if document:
+                    give(connection, document)
+        except Exception as error:
+            self.complain(error)
+
+    def credentials(self) -> dict[str, str] | None:
+        """The document of the endpoint, not older than a share of its lifetime."""
+        import time
+
+        with self.lock:
+            if time.time() >= self.renew_at:
+                try:
+                    self.document = fetch()
+                    self.renew_at = due(self.document, time.time())
+                except Exception as error:
+                    self.renew_at = time.time() + TIMEOUT
+                    self.complain(error)
+            return self.document
+
+    def _watch(self) -> None:
+        import atexit
+        import threading
+
+        with self.lock:
+            if self.thread is None:
+                self.thread = threading.Thread(
+                    target=self._keep_new, name="almanac-duckdb", daemon=True
+                )
+                self.thread.start()
+                atexit.register(self._end)
+
+    def _end(self) -> None:
+        thread, self.thread = self.thread, None
+        self.over.set()
+        if thread is not None:
+            thread.join(TIMEOUT)
+
+    def _keep_new(self) -> None:
+        import time
+
+        given = self.document
+        while not self.over.wait(max(0.2, min(TICK, self.renew_at - time.time()))):
+            document = self.credentials()
+            if document is given or document is None:
+                continue
+            given = document
+            with self.lock:
+                connections = list(self.connections)
+            for connection in connections:
+                try:
+                    # Never the connection itself: it may be at work.
+                    with connection.cursor() as cursor:
+                        give(cursor, document)
+                except Exception:
+                    # Closed, or not one of ours to change.
+                    with self.lock:
+                        self.connections.discard(connection)
+
+    def complain(self, error: Exception) -> None:
+        if not self.complained:
+            self.complained = True
+            complain(f"DuckDB has no credentials for the object storage ({error}).")
+
+
+def fetch() -> dict[str, str]:
+    """New credentials, as the container-credentials endpoint gives them.
+
+    Returns:
+        Its document: ``AccessKeyId``, ``SecretAccessKey``, ``Token``, ``Expiration``.
+    """
+    import json
+    import os
+    from urllib.parse import urlsplit
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    uri = os.environ[URI]
+    here = urlsplit(uri).hostname in ("localhost", "127.0.0.1", "::1")
+    if not here and not uri.startswith("https://"):
+        raise ValueError(f"{URI} is neither https nor on this machine")
+    headers = {"Accept": "application/json"}
+    if os.environ.get(TOKEN_FILE):
+        with open(os.environ[TOKEN_FILE]) as file:
+            headers["Authorization"] = file.read().strip()
+    opener = build_opener(ProxyHandler({})) if here else build_opener()
+    with opener.open(Request(uri, headers=headers), timeout=TIMEOUT) as answer:
+        document: dict[str, str] = json.load(answer)
+    return document
+
+
+def due(document: Mapping[str, str], now: float) -> float:
+    """When to renew credentials that were issued now; seconds of the epoch."""
+    from datetime import datetime
+
+    expires = datetime.fromisoformat(document["Expiration"].replace("Z", "+00:00")).timestamp()
+    return now + max(1.0, (expires - now) * SHARE)
+
+
+def give(connection: Any, document: Mapping[str, str]) -> None:
+    """Give the connection's database the secret.
+
+    The keys are parameters and no part of the statement, which DuckDB may log.
+    """
+    import os
+
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    scheme, _, address = endpoint.rstrip("/").partition("://")
+    connection.execute(
+        f"CREATE OR REPLACE TEMPORARY SECRET {NAME} (TYPE s3, PROVIDER config, URL_STYLE 'path', "
+        "KEY_ID $1, SECRET $2, SESSION_TOKEN $3, ENDPOINT $4, REGION $5, USE_SSL $6, SCOPE $7)",
+        [
+            document["AccessKeyId"],
+            document["SecretAccessKey"],
+            document.get("Token") or "",
+            address,
+            os.environ.get("AWS_REGION", "us-east-1"),
+            scheme == "https",
+            scope(os.environ),
+        ],
+    )
+
+
+def scope(environment: Mapping[str, str]) -> str:
+    """Whose addresses the secret is for: those of the platform's bucket."""
+    bucket = environment.get("ALMANAC_STORE_BUCKET")
+    if not bucket:
+        bucket = environment.get("ALMANAC_PROJECT_URI", "").partition("://")[2].partition("/")[0]
+    return f"s3://{bucket}/" if bucket else "s3://"
+
+
+def complain(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
