@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from hub_ext.errors import Conflict, Invalid, NotFound
-from lab_extension.contents import keys
+from lab_extension.contents import keys, paths
 from lab_extension.contents.entries import Entry, Version
 from lab_extension.contents.faults import AlreadyThere, Missing
 
@@ -41,7 +40,7 @@ def text_of_time(moment: datetime) -> str:
 def version_path(root: str, path: str, version: str) -> str:
     """The path under which the contents manager opens a version, read-only."""
     below = path[len(root) :].strip("/") if root else path
-    return keys.join(root, f".versions/{quote(version, safe='')}/{below}")
+    return keys.join(root, paths.of_version(below, version))
 
 
 async def entry_of(located: Any, path: str) -> Entry:
@@ -172,12 +171,12 @@ async def undelete(items: Sequence[Lost]) -> list[str]:
     return [item.path for item in items]
 
 
-def _in_the_way(paths: list[str], **extra: Any) -> Conflict:
-    others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+def _in_the_way(taken: list[str], **extra: Any) -> Conflict:
+    others = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
     return Conflict(
-        f"There is something at {paths[0]}{others} again.",
+        f"There is something at {taken[0]}{others} again.",
         mend="Rename or delete that first.",
-        paths=paths,
+        paths=taken,
         **extra,
     )
 
