@@ -1,8 +1,24 @@
-"""What can go wrong between us and the store, in words for who reads them in the browser."""
+"""What can go wrong between us and the store, in words for who reads them in the browser.
+
+Each says what happened, where, and who can mend it. `from_answer` makes them of
+what the store answered: S3's error codes where there are any, the HTTP status
+where a proxy or the store left the code out.
+"""
 
 from __future__ import annotations
 
-from hub_ext.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from hub_ext.errors import Conflict, Forbidden, Invalid, NotFound, PublicError, Unavailable
+
+STALE_KEYS = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired")
+WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", *STALE_KEYS)
+SKEWED = ("RequestTimeTooSkewed", "RequestExpired")
+BUSY = ("SlowDown", "ServiceUnavailable", "Busy", "InternalError", "RequestTimeout", "Throttling")
+UNSUPPORTED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented")
+CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 class Missing(NotFound):
@@ -10,7 +26,15 @@ class Missing(NotFound):
 
 
 class Refused(Forbidden):
-    """The store refuses the credentials, here or altogether."""
+    """The store refuses the credentials, here or altogether.
+
+    Attributes:
+        stale: they were good once; new ones may be let in.
+    """
+
+    def __init__(self, message: str, *, mend: str = "", stale: bool = False):
+        super().__init__(message, mend=mend)
+        self.stale = stale
 
 
 class Changed(Conflict):
@@ -26,9 +50,35 @@ class AlreadyThere(Conflict):
 
 
 class StoreDown(Unavailable):
-    """The store does not answer, or answers that it cannot."""
+    """The store does not answer, or answers that it cannot.
+
+    Attributes:
+        untouched: the request surely had no effect, so that any may be repeated.
+        busy: the store answered, and may be asked again.
+        retry_after: seconds after which it wants to be asked again; None if it did not say.
+    """
 
     code = "store-down"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mend: str = "",
+        untouched: bool = False,
+        busy: bool = False,
+        retry_after: float | None = None,
+    ):
+        super().__init__(message, mend=mend)
+        self.untouched = untouched
+        self.busy = busy
+        self.retry_after = retry_after
+
+
+class Unsupported(Unavailable):
+    """The store has no such thing: versions, say, or conditions."""
+
+    code, status = "unsupported", 501
 
 
 class ClockSkew(Unavailable):
@@ -43,7 +93,182 @@ class NoBucket(Unavailable):
     code = "no-bucket"
 
 
+class Full(PublicError):
+    """The store has no room left, or grants none."""
+
+    code, status = "full", 507
+
+
 class BadName(Invalid):
     """No object can have this name."""
 
     code, status = "bad-name", 400
+
+
+def show(key: str) -> str:
+    """A key as it can stand in a sentence: no control characters, and not too long."""
+    shown = "".join(
+        f"\\x{ord(char):02x}" if unicodedata.category(char) in ("Cc", "Cs") else char
+        for char in key
+    )
+    return shown if len(shown) <= 120 else f"{shown[:80]}…{shown[-39:]}"
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the sentences name: the store and its bucket."""
+
+    endpoint: str
+    bucket: str
+
+    def missing(self, key: str) -> Missing:
+        return Missing(f"There is no {show(key)} in the bucket {self.bucket}.")
+
+    def changed(self, key: str) -> Changed:
+        return Changed(
+            f"{show(key)} has been changed since it was opened.",
+            mend="Look at what it holds now before writing over it.",
+        )
+
+    def already_there(self, key: str) -> AlreadyThere:
+        return AlreadyThere(f"There is a {show(key)} already.", mend="Choose another name.")
+
+    def no_bucket(self) -> NoBucket:
+        return NoBucket(
+            f"The object store at {self.endpoint} has no bucket {self.bucket}.",
+            mend="Who runs this platform can make it, or correct its name in the settings.",
+        )
+
+    def refused(self, key: str, code: str = "") -> Refused:
+        if code in WRONG_KEYS:
+            return Refused(
+                f"The object store at {self.endpoint} does not know the access key ({code}).",
+                mend="Who runs this platform can correct the keys. "
+                "If they were changed just now, restart your server.",
+                stale=True,
+            )
+        return Refused(
+            f"You have no right to do this with {self.bucket}/{show(key)}: the store refuses it.",
+            mend="Ask the owners of the project, or who runs this platform, for the right to.",
+        )
+
+    def skewed(self) -> ClockSkew:
+        return ClockSkew(
+            f"The clock of this server and that of the object store at {self.endpoint} are more "
+            "than 15 minutes apart, so that it refuses every request.",
+            mend="Who runs this platform has to set the clocks right (NTP).",
+        )
+
+    def silent(self, *, untouched: bool = False) -> StoreDown:
+        return StoreDown(
+            f"The object store at {self.endpoint} does not answer.",
+            mend="It may be restarting: try again in a moment. If that does not help, who runs "
+            "this platform can see whether it runs, and whether its address is right.",
+            untouched=untouched,
+        )
+
+    def nowhere(self) -> StoreDown:
+        return StoreDown(
+            f"There is no host by the name in {self.endpoint}, where the object store should be.",
+            mend="Who runs this platform can correct the endpoint in the settings.",
+            untouched=True,
+        )
+
+    def busy(self, status: int, retry_after: float | None = None) -> StoreDown:
+        wait = f" and asks to come back in {retry_after:.0f} s" if retry_after else ""
+        return StoreDown(
+            f"The object store at {self.endpoint} cannot answer now ({status}){wait}.",
+            mend="Try again in a moment; nothing was lost. If it stays so, tell who runs this "
+            "platform.",
+            # 503 is said before anything is done; other 5xx may come half-way.
+            untouched=status == 503,
+            busy=True,
+            retry_after=retry_after,
+        )
+
+    def no_store(self) -> StoreDown:
+        return StoreDown(
+            f"What answers at {self.endpoint} is not an object store.",
+            mend="Who runs this platform can correct the endpoint in the settings.",
+        )
+
+
+def from_answer(
+    where: Where,
+    key: str,
+    status: int,
+    code: str = "",
+    message: str = "",
+    retry_after: float | None = None,
+) -> PublicError:
+    """The fault that an answer of the store means.
+
+    Args:
+        key: what was asked for; a folder, where folders are listed.
+        code: S3's error code; empty where the answer has none (those to HEAD).
+        message: S3's own words.
+    """
+    if code == "NoSuchBucket":
+        return where.no_bucket()
+    if code in SKEWED:
+        return where.skewed()
+    if code in ("NoSuchKey", "NoSuchVersion", "NoSuchUpload") or (status == 404 and not code):
+        return where.missing(key)
+    if code in CONDITION or status in (412, 304):
+        return where.changed(key)
+    if code in ("KeyTooLongError", "InvalidURI", "InvalidObjectName", "InvalidArgument.Key"):
+        return BadName(f"The object store cannot have a file with the name {show(key)}.")
+    if code in ("QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"):
+        return Full(
+            f"There is no room left for {show(key)} in the object store.",
+            mend="Delete what is no longer needed, or ask who runs this platform for more room.",
+        )
+    if code in UNSUPPORTED or status == 501:
+        return Unsupported(
+            f"The object store at {where.endpoint} does not support this ({code or status})."
+        )
+    if code in WRONG_KEYS or code == "AccessDenied" or status in (401, 403):
+        return where.refused(key, code)
+    if status == 429 or status >= 500 or code in BUSY:
+        return where.busy(status, retry_after)
+    if status in (301, 307, 308):
+        return StoreDown(
+            f"The bucket {where.bucket} is not at {where.endpoint}: another address or region "
+            "is meant.",
+            mend="Who runs this platform can correct the endpoint or the region in the settings.",
+        )
+    if not code:
+        return where.no_store()
+    return StoreDown(
+        f"The object store at {where.endpoint} does not accept this for {show(key)}: "
+        f"{message or code} ({code}).",
+        mend="Tell who runs this platform.",
+    )
+
+
+_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_UNSENT = re.compile(r"kind: Connect\b")
+
+
+def from_obstore(where: Where, key: str, text: str) -> PublicError:
+    """The fault that the text of obstore's error means.
+
+    obstore has classes for some, but the class alone does not tell a wrong key
+    from a missing right, nor a missing bucket from a missing object.
+    """
+    status, code, said = _STATUS.search(text), _CODE.search(text), _MESSAGE.search(text)
+    if status is None and code is None:
+        if "dns error" in text:
+            return where.nowhere()
+        if "HTTP error" in text or "error sending request" in text:
+            return where.silent(untouched=bool(_UNSENT.search(text)))
+        return where.no_store()
+    return from_answer(
+        where,
+        key,
+        int(status[1]) if status else 400,
+        code[1] if code else "",
+        said[1] if said else "",
+    )
