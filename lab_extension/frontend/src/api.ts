@@ -1,9 +1,8 @@
 /** Requests to this user's own server; it forwards what the job service answers. */
 
-import { URLExt } from '@jupyterlab/coreutils';
-import { ServerConnection } from '@jupyterlab/services';
+import type { ServerConnection } from '@jupyterlab/services';
 
-import { fromAnswer, ProblemError, unreachable } from './problem.ts';
+import { request } from './request.ts';
 import type { Job, NotebookInfo, Preview, Run, Schedule, Step, Submission } from './wire.ts';
 
 export class Api {
@@ -44,33 +43,7 @@ export class Api {
     return (await this.request<{ items: Run[] }>(path)).items;
   }
 
-  /** @throws ProblemError - always, when there is no answer to give. */
-  private async request<T>(path: string, body?: unknown): Promise<T> {
-    const init: RequestInit =
-      body === undefined
-        ? { cache: 'no-store' }
-        : {
-            method: 'POST',
-            body: JSON.stringify(body),
-            headers: { 'Content-Type': 'application/json' }
-          };
-    let response: Response;
-    let text: string;
-    try {
-      const url = URLExt.join(this.settings.baseUrl, 'almanac', 'api') + '/' + path;
-      response = await ServerConnection.makeRequest(url, init, this.settings);
-      text = await response.text();
-    } catch {
-      throw new ProblemError(unreachable());
-    }
-    if (!response.ok) {
-      throw new ProblemError(fromAnswer(response.status, text));
-    }
-    try {
-      return JSON.parse(text);
-    } catch {
-      // A sign-in page with status 200, at the end of a redirect.
-      throw new ProblemError(fromAnswer(401, text));
-    }
+  private request<T>(path: string, body?: unknown): Promise<T> {
+    return request(this.settings, path, body);
   }
 }

@@ -1,4 +1,4 @@
-/** Times for people. Pure. */
+/** Times and sizes for people. Pure. */
 
 /** `Mon 24 Nov, 06:00 CET`: an instant as the schedule's own time zone has it. */
 export function inZone(instant: string, timezone: string | undefined, locale?: string): string {
@@ -56,4 +56,62 @@ export function duration(from: string, to: string): string {
     return `${hours} h ${minutes} min`;
   }
   return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+const UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'];
+
+/** `3.2 GB`: in powers of 1024 under these names, as JupyterLab's file browser has them. */
+export function size(bytes: number, locale?: string): string {
+  let unit = 0;
+  let value = bytes;
+  // What would be rounded to 1024 is one of the next unit.
+  while (unit < UNITS.length - 1 && value >= 1023.95) {
+    value /= 1024;
+    unit += 1;
+  }
+  const maximumFractionDigits = unit === 0 || value >= 100 ? 0 : 1;
+  return `${value.toLocaleString(locale, { maximumFractionDigits })} ${UNITS[unit]}`;
+}
+
+/** `25 Nov 2026, 06:00`: an instant by this browser's clock. */
+export function local(instant: string, locale?: string): string {
+  const date = new Date(instant);
+  if (Number.isNaN(date.getTime())) {
+    return instant;
+  }
+  return new Intl.DateTimeFormat(locale, {
+    day: 'numeric',
+    month: 'short',
+    year: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23'
+  }).format(date);
+}
+
+const SPANS: [Intl.NumberFormatOptions['unit'], number][] = [
+  ['day', 86400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1]
+];
+
+/** `15 minutes`, `7 days`: a length of time, in the largest unit that it is a multiple of. */
+export function span(seconds: number, locale?: string): string {
+  const [unit, length] = SPANS.find(([, each]) => seconds >= each && seconds % each === 0) ?? [
+    'second',
+    1
+  ];
+  const format = new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' });
+  return format.format(seconds / length);
+}
+
+/** The locale of Lab's language: it writes `fr_FR`, and `default` where none was chosen. */
+export function localeOf(languageCode: string): string {
+  const code = languageCode.replace('_', '-');
+  try {
+    return Intl.DateTimeFormat.supportedLocalesOf([code]).length ? code : 'en';
+  } catch {
+    return 'en';
+  }
 }

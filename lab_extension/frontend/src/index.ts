@@ -1,4 +1,4 @@
-/** Productionize: the button in the notebook's toolbar, the command and the panel. */
+/** Almanac in JupyterLab: the Productionize button, command and panel; object storage. */
 
 import { ILayoutRestorer } from '@jupyterlab/application';
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
@@ -12,6 +12,7 @@ import { almanacIcon } from './icon.ts';
 import { PanelModel } from './model.ts';
 import type { Notebook } from './model.ts';
 import { ProductionizePanel } from './panel.tsx';
+import { storagePlugins } from './storage/plugin.ts';
 
 const COMMAND = 'almanac:productionize';
 
@@ -108,4 +109,4 @@ function notebookOf(panel: NotebookPanel): Notebook {
   };
 }
 
-export default plugin;
+export default [plugin, ...storagePlugins];

@@ -7,6 +7,7 @@ import * as React from 'react';
 
 import { Notice, Trans } from './fields.tsx';
 import { ProductionizeForm } from './form.tsx';
+import { localeOf } from './format.ts';
 import { almanacIcon } from './icon.ts';
 import { JobCard, JobList, Outcome } from './jobs.tsx';
 import { marks } from './marks.ts';
@@ -20,9 +21,7 @@ export class ProductionizePanel extends ReactWidget {
   ) {
     super();
     this.trans = translator.load('almanac');
-    // Lab writes `fr_FR`, and `default` where no language was chosen.
-    const code = translator.languageCode.replace('_', '-');
-    this.locale = Intl.DateTimeFormat.supportedLocalesOf([code]).length ? code : 'en';
+    this.locale = localeOf(translator.languageCode);
     this.id = 'almanac-productionize';
     this.addClass('alm-Panel');
     this.title.icon = almanacIcon;

@@ -1,0 +1,194 @@
+/** What the file browser's menu offers for files in object storage. */
+
+import { Notification } from '@jupyterlab/apputils';
+import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
+import type { Contents } from '@jupyterlab/services';
+import { deleteIcon, historyIcon, linkIcon } from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
+
+import { asProblem } from '../problem.ts';
+import { copyText } from './clipboard.ts';
+import { isVersion } from './places.ts';
+import { share } from './share.tsx';
+import type { Surroundings } from './tab.tsx';
+import type { Info } from './wire.ts';
+
+export const commandIds = {
+  uri: 'almanac:storage-copy-uri',
+  code: 'almanac:storage-copy-code',
+  share: 'almanac:storage-share',
+  versions: 'almanac:storage-versions',
+  deleted: 'almanac:storage-deleted'
+} as const;
+
+const PATH = {
+  type: 'string',
+  description: 'Of the file or folder; the selected one where it is left out.'
+} as const;
+
+/** What a command is about: the selected files and folders, and what is known of their place. */
+interface Target {
+  path: string;
+  folder: boolean;
+  info: Info | null;
+}
+
+export function addCommands(
+  commands: CommandRegistry,
+  browsers: IFileBrowserFactory,
+  around: Surroundings,
+  show: (kind: 'versions' | 'deleted', path: string) => void
+): void {
+  const { api, places, trans } = around;
+
+  const selected = (): Target[] => {
+    const browser = browsers.tracker.currentWidget;
+    return browser ? Array.from(browser.selectedItems(), targetOf) : [];
+  };
+  const targetOf = (model: Contents.IModel): Target => ({
+    path: around.contents.localPath(model.path),
+    folder: model.type === 'directory',
+    info: around.contents.driveName(model.path) ? null : places.of(model.path)
+  });
+  const current = (): Target | null => {
+    const browser = browsers.tracker.currentWidget;
+    if (!browser || browser.model.driveName) {
+      return null;
+    }
+    const { path } = browser.model;
+    return { path, folder: true, info: places.of(path) };
+  };
+  const given = async (args: Args): Promise<Target | null> => {
+    if (typeof args.path !== 'string') {
+      return selected()[0] ?? null;
+    }
+    await places.learn(args.path);
+    return { path: args.path, folder: false, info: places.of(args.path) };
+  };
+  /** The one file that is selected. */
+  const file = (): Target | null => {
+    const targets = selected();
+    const [target] = targets;
+    return targets.length === 1 && !target.folder && target.info ? target : null;
+  };
+  const folder = (): Target | null => {
+    const targets = selected();
+    const target = targets.length ? targets[0] : current();
+    return targets.length <= 1 && target?.folder && target.info ? target : null;
+  };
+
+  commands.addCommand(commandIds.uri, {
+    label: trans.__('Copy S3 URI'),
+    icon: linkIcon,
+    describedBy: { args: { type: 'object', properties: { path: PATH } } },
+    isVisible: () => {
+      const targets = selected();
+      return targets.length > 0 && targets.every(target => target.info !== null);
+    },
+    execute: async (args: Args) => {
+      const paths = typeof args.path === 'string' ? [args.path] : selected().map(t => t.path);
+      try {
+        const infos = await Promise.all(paths.map(path => api.info(path)));
+        const uris = infos.map(info => info.uri).filter(uri => uri !== null);
+        await copyText(uris.join('\n'));
+        Notification.success(trans.__('Copied: %1', uris.join(', ')), { autoClose: 3000 });
+      } catch (error) {
+        around.tell(trans.__('The URI could not be copied.'), asProblem(error));
+      }
+    }
+  });
+
+  commands.addCommand(commandIds.code, {
+    label: args => (typeof args.label === 'string' ? args.label : String(args.reader ?? '')),
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: {
+          path: PATH,
+          reader: { type: 'string', description: 'The library that shall read the file.' },
+          label: { type: 'string', description: 'What the menu calls it.' }
+        },
+        required: ['reader']
+      }
+    },
+    isVisible: () => file() !== null,
+    execute: async (args: Args) => {
+      const target = await given(args);
+      if (!target) {
+        return;
+      }
+      try {
+        const snippets = await api.code(target.path);
+        const snippet = snippets.find(each => each.id === args.reader);
+        if (!snippet) {
+          const readers = snippets.map(each => each.label).join(', ');
+          Notification.warning(
+            trans.__('%1 has no way to read this file. Others: %2.', String(args.reader), readers)
+          );
+          return;
+        }
+        await copyText(snippet.code);
+        Notification.success(
+          trans.__('Copied: the lines that read the file with %1.', snippet.label),
+          { autoClose: 3000 }
+        );
+      } catch (error) {
+        around.tell(trans.__('The code could not be copied.'), asProblem(error));
+      }
+    }
+  });
+
+  commands.addCommand(commandIds.share, {
+    label: trans.__('Share Link…'),
+    icon: linkIcon,
+    describedBy: { args: { type: 'object', properties: { path: PATH } } },
+    isVisible: () => file()?.info?.share.allowed ?? false,
+    execute: async (args: Args) => {
+      const target = await given(args);
+      if (!target?.info) {
+        return;
+      }
+      try {
+        // What is allowed may have changed since the menu was drawn.
+        const info = await api.info(target.path);
+        await share(around, target.path, info.share);
+      } catch (error) {
+        around.tell(trans.__('There is no link to share.'), asProblem(error));
+      }
+    }
+  });
+
+  commands.addCommand(commandIds.versions, {
+    label: trans.__('Versions…'),
+    icon: historyIcon,
+    describedBy: { args: { type: 'object', properties: { path: PATH } } },
+    isVisible: () => {
+      const target = file();
+      return target !== null && target.info!.versions && !isVersion(target.path);
+    },
+    execute: async (args: Args) => {
+      const target = await given(args);
+      if (target) {
+        show('versions', target.path);
+      }
+    }
+  });
+
+  commands.addCommand(commandIds.deleted, {
+    label: trans.__('Deleted Files…'),
+    icon: deleteIcon,
+    describedBy: { args: { type: 'object', properties: { path: PATH } } },
+    isVisible: () => {
+      const target = folder();
+      return target !== null && target.info!.versions && !isVersion(target.path);
+    },
+    execute: async (args: Args) => {
+      const target = typeof args.path === 'string' ? await given(args) : folder();
+      if (target) {
+        show('deleted', target.path);
+      }
+    }
+  });
+}
+
+type Args = { path?: unknown; reader?: unknown };
