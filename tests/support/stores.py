@@ -25,7 +25,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,8 +95,12 @@ def binary(kind: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def running_store(kind: str, folder: Path) -> Iterator[RunningStore]:
+def running_store(
+    kind: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningStore]:
     """Start the store of ``kind`` with its data in ``folder`` and an empty bucket with versions.
+
+    ``environment`` is added to that of VersityGW or MinIO.
 
     Started again with the same folder it has the same data, keys and, where
     that is still free, port. It ends with the block, or with this thread.
@@ -104,7 +108,10 @@ def running_store(kind: str, folder: Path) -> Iterator[RunningStore]:
     Raises:
         Unavailable: it does not start in `START_SECONDS`.
     """
-    with _seaweedfs(folder) if kind == "seaweedfs" else _program(kind, folder) as store:
+    starting = (
+        _seaweedfs(folder) if kind == "seaweedfs" else _program(kind, folder, environment or {})
+    )
+    with starting as store:
         ensure_bucket(
             store.endpoint, store.bucket, store.region, **store.keys, wait_seconds=START_SECONDS
         )
@@ -136,7 +143,7 @@ _COMMANDS: dict[str, Callable[[Path, str, Path], list[str]]] = {
 
 
 @contextlib.contextmanager
-def _program(kind: str, folder: Path) -> Iterator[RunningStore]:
+def _program(kind: str, folder: Path, further: Mapping[str, str]) -> Iterator[RunningStore]:
     program = binary(kind)
     assert program is not None, f"{kind} is not built"
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,6 +158,7 @@ def _program(kind: str, folder: Path) -> Iterator[RunningStore]:
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
         "MINIO_CALLHOME_ENABLE": "off",
+        **further,
     }
     address = f"127.0.0.1:{_port(folder)}"
     with (folder / "log").open("ab") as log:
