@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from hub_ext.errors import Conflict, Forbidden, Invalid, NotFound, PublicError
 from lab_extension.contents import history
+from lab_extension.contents.platform import Platform
 from lab_extension.contents.sharing import Sharing
 from lab_extension.contents.usage import Meter
 from lab_extension.handlers import Documents, Method, api
@@ -86,7 +87,8 @@ def as_problem(error: web.HTTPError) -> PublicError:
 class StorageHandler(Documents):
     auth_resource = "contents"
 
-    def initialize(self, sharing: Sharing, meter: Meter) -> None:
+    def initialize(self, platform: Platform, sharing: Sharing, meter: Meter) -> None:
+        self.platform = platform
         self.sharing = sharing
         self.meter = meter
 
@@ -223,7 +225,9 @@ class ShareHandler(StorageHandler):
         link = await self.sharing.link(
             located.store, located.key, wanted.seconds, version=located.version
         )
-        self.answer({"url": link.url, "expires": history.text_of_time(link.expires)})
+        self.answer(
+            {"url": link.url, "expires": history.text_of_time(link.expires), "note": link.note}
+        )
 
 
 class VersionsHandler(StorageHandler):
@@ -259,6 +263,11 @@ class DeletedHandler(StorageHandler):
     async def get(self) -> None:
         path = self.path_argument(required=False)
         located = await self.locate(path)
+        try:
+            facts = await self.platform.facts(located.store.bucket)
+        except PublicError:
+            # What can be had back is worth knowing without for how long.
+            facts = None
         self.answer(
             await history.deleted(
                 located,
@@ -266,6 +275,7 @@ class DeletedHandler(StorageHandler):
                 limit=self.limit(),
                 after=self.get_query_argument("after", ""),
                 hidden_too=self.contents_manager.allow_hidden,
+                kept_days=facts.keep_deleted_days if facts else 0,
             )
         )
 
@@ -321,8 +331,10 @@ def handlers(serverapp: Any, jobs: JobService) -> list[tuple[str, type[StorageHa
     """Paths below ``/almanac/api``, for every server that loads the extension."""
     connected = jobs if os.environ.get(URL_VARIABLE) else None
     config = serverapp.config or Config()
+    platform = Platform(connected)
     shared = {
-        "sharing": Sharing(connected, parent=serverapp, config=config),
+        "platform": platform,
+        "sharing": Sharing(platform, parent=serverapp, config=config),
         "meter": Meter(serverapp.log),
     }
     return [

@@ -135,6 +135,24 @@ class FilesHandler(AuthenticatedFileHandler):  # type: ignore[misc]
                 self.write(piece)
                 await self.flush()
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Jupyter's page for 404 keeps to itself what is not there, or why."""
+        error = (kwargs.get("exc_info") or (None, None))[1]
+        if status_code != 404 or not isinstance(error, web.HTTPError) or not error.log_message:
+            super().write_error(status_code, **kwargs)
+            return
+        message = error.log_message % error.args if error.args else error.log_message
+        self.set_header("Content-Type", "text/html")
+        self.write(
+            self.render_template(
+                "error.html",
+                status_code=status_code,
+                status_message="Not found",
+                message=message.replace("%%", "%"),
+                exception=error,
+            )
+        )
+
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self._gone = True

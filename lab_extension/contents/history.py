@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from hub_ext.errors import Conflict, Invalid, NotFound
@@ -104,12 +104,13 @@ async def restore(located: Any, path: str, version: str) -> Entry:
 
 
 async def deleted(
-    located: Any, path: str, *, limit: int, after: str, hidden_too: bool
+    located: Any, path: str, *, limit: int, after: str, hidden_too: bool, kept_days: int
 ) -> dict[str, Any]:
     """What was deleted below a folder, newest first, as JSON.
 
     Args:
         after: ``next`` of an earlier answer.
+        kept_days: for how long the store keeps them; 0 where that is not known, or for ever.
     """
     if not (await located.store.capabilities()).versions:
         return {"items": [], "versions": False, "next": None}
@@ -129,7 +130,9 @@ async def deleted(
                 "version": item.version,
                 "size": item.size,
                 "deleted_at": text_of_time(item.modified),
-                "recoverable_until": None,
+                "recoverable_until": text_of_time(item.modified + timedelta(days=kept_days))
+                if kept_days
+                else None,
             }
             for item in found[:limit]
         ],

@@ -1,16 +1,16 @@
 """Share links: who may make them, for how long, and how long they really hold.
 
-A presigned address dies with the keys that signed it. A server's own keys live
-for minutes on a store that hands out sessions, so the job service is asked
-first: it signs with the platform's key, and says what the platform allows.
-Where it does not, only such durations are offered as the server's keys hold.
+A presigned address dies with the keys that signed it, and a server's own keys
+live for an hour at most on a store that hands out sessions. In the platform's
+bucket the job service therefore signs, with the platform's key; it says what is
+allowed, too, and keeps a record. In any other bucket the server's keys sign, and
+only such durations are offered as they can hold.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from traitlets import Bool, Integer, List, default
 from traitlets.config import Configurable
 
-from hub_ext.errors import Forbidden, Invalid, PublicError, Unavailable
-from lab_extension.service import JobService
+from hub_ext.errors import Forbidden, Invalid, PublicError
+from lab_extension.contents.platform import Platform
 
 LONGEST_VARIABLE = "ALMANAC_SHARE_SECONDS"
 WEEK = 7 * 24 * 3600
@@ -30,7 +30,6 @@ SHORTEST = 60
 """Seconds. Less is over before the address has reached anybody."""
 # Kept back of what the keys have left: for the way to the store, and for clocks.
 _MARGIN = timedelta(seconds=15)
-_REMEMBER = 300.0
 
 
 class SharingOff(Forbidden):
@@ -63,10 +62,15 @@ class Offer:
 
 @dataclass(frozen=True)
 class Link:
-    """An address, and when it ends (UTC)."""
+    """An address, and when it ends (UTC).
+
+    Attributes:
+        note: as of `Offer`.
+    """
 
     url: str
     expires: datetime
+    note: str = ""
 
 
 class Sharing(Configurable):  # type: ignore[misc]
@@ -110,14 +114,16 @@ class Sharing(Configurable):  # type: ignore[misc]
     def _allowed_by_environment(self) -> bool:
         return bool(self.longest)
 
-    def __init__(self, jobs: JobService | None = None, **options: Any):
+    def __init__(self, platform: Platform, **options: Any):
         super().__init__(**options)
-        self._jobs = jobs
-        self._platform: tuple[float, dict[str, Any] | None] | None = None
+        self._platform = platform
 
     async def offer(self, store: Any) -> Offer:
         """What can be chosen for a file of ``store`` now."""
-        limit, _ = await self._limit(store)
+        try:
+            limit, _ = await self._limit(store)
+        except PublicError as error:
+            return Offer(False, [], None, str(error))
         if limit is None:
             return Offer(False, [], None, "Share links are switched off here.")
         choices = offered(self.choices, limit)
@@ -129,70 +135,51 @@ class Sharing(Configurable):  # type: ignore[misc]
         Raises:
             SharingOff: they are not allowed.
             Invalid: longer than allowed, or shorter than makes sense.
+            PublicError: the platform does not answer, or refuses.
         """
-        limit, platform = await self._limit(store)
+        limit, by_platform = await self._limit(store)
         if limit is None:
             raise SharingOff(
                 "Share links are switched off here.",
                 mend="Ask whoever runs this platform, or copy the file into a project you share.",
             )
         # What keys cannot hold is cut short; what is not allowed is refused.
-        longest = limit if platform else min(self.longest, WEEK)
+        longest = limit if by_platform else min(self.longest, WEEK)
         if not min(SHORTEST, limit) <= seconds <= longest:
             raise Invalid(
                 f"A share link holds from {SHORTEST} to {longest} seconds, not {seconds}.",
                 mend="Choose another duration.",
                 field="seconds",
             )
-        if platform:
-            made = await self._signed_by_platform(store.uri(key), seconds, version)
-            if made is not None:
-                return made
-        return await self._signed_here(store, key, seconds, version)
+        sign = self._signed_by_platform if by_platform else self._signed_here
+        return await sign(store, key, seconds, version)
 
     async def _limit(self, store: Any) -> tuple[int | None, bool]:
         """The most seconds a link can hold, None for no links; whether the platform signs."""
         if not self.allowed:
             return None, False
         longest = min(self.longest, WEEK)
-        if (platform := await self._ask_platform()) is not None:
-            limit = min(longest, int(platform.get("longest", 0)))
-            allowed = platform.get("allowed") and limit >= SHORTEST
-            return (limit if allowed else None), True
+        if (facts := await self._platform.facts(store.bucket)) is not None:
+            limit = min(longest, facts.share_seconds)
+            return (limit if limit >= SHORTEST else None), True
         return int(min(longest, (await _left(store)).total_seconds())), False
 
-    async def _ask_platform(self) -> dict[str, Any] | None:
-        """What the job service says of links; None where it makes none."""
-        if self._jobs is None:
-            return None
-        now = time.monotonic()
-        if self._platform is None or now - self._platform[0] > _REMEMBER:
-            try:
-                answer = await self._jobs.get("share")
-            except Unavailable:
-                # For now: it is asked again the next time.
-                return None
-            except PublicError:
-                answer = None
-            self._platform = (now, answer if isinstance(answer, dict) else None)
-        return self._platform[1]
-
-    async def _signed_by_platform(self, uri: str, seconds: int, version: str | None) -> Link | None:
-        assert self._jobs is not None
-        wanted = {"uri": uri, "seconds": seconds, "version": version}
-        try:
-            answer = await self._jobs.post("share", wanted)
-        except Unavailable:
-            return None
-        return Link(str(answer["url"]), datetime.fromisoformat(answer["expires"]))
+    async def _signed_by_platform(
+        self, store: Any, key: str, seconds: int, version: str | None
+    ) -> Link:
+        assert self._platform.jobs is not None
+        whole = store.uri(key).removeprefix(f"s3://{store.bucket}/")
+        answer = await self._platform.jobs.post(
+            "share", {"key": whole, "seconds": seconds, "version": version}
+        )
+        note = on_one_machine(store.endpoint) if answer["reach"] == "machine" else ""
+        return Link(str(answer["url"]), datetime.fromisoformat(answer["expires"]), note)
 
     async def _signed_here(self, store: Any, key: str, seconds: int, version: str | None) -> Link:
-        left = await _left(store)
-        seconds = int(min(seconds, left.total_seconds()))
-        now = datetime.now(UTC)
-        return Link(
-            await store.presign(key, seconds, version=version), now + timedelta(seconds=seconds)
-        )
+        seconds = int(min(seconds, (await _left(store)).total_seconds()))
+        expires = datetime.now(UTC) + timedelta(seconds=seconds)
+        url = await store.presign(key, seconds, version=version)
+        return Link(url, expires, on_one_machine(store.endpoint))
 
 
 def offered(choices: Sequence[int], limit: int) -> list[int]:

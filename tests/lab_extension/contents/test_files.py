@@ -12,6 +12,7 @@ from tests.support.object_labs import ObjectLab, object_lab
 from tests.support.stores import RunningStore
 
 TEN = b"0123456789"
+WORDS = b"nobody else's business"
 NAMES = ["a b.csv", "a+b.csv", "50%25.csv", "#1.csv", "prix é.csv", "数据.csv", "a;b='c'.csv"]
 
 
@@ -153,11 +154,11 @@ def test_a_missing_file_and_a_folder_have_readable_pages(lab: ObjectLab) -> None
 @pytest.mark.parametrize("path", [".secret", "a/.b/c.csv", "..", "../x", "a/../../x", "a\x01b"])
 def test_what_is_hidden_or_no_name_is_not_shown(path: str, lab: ObjectLab) -> None:
     if "." in path and ".." not in path:
-        lab.put(path, b"secret")
+        lab.put(path, WORDS)
     raw = quote_all(path)
     answer = lab.client.get(f"files/{raw}", params={"download": "1"})
     assert answer.status_code in (400, 404)
-    assert b"secret" not in answer.content
+    assert WORDS not in answer.content
 
 
 def quote_all(path: str) -> str:
@@ -165,16 +166,16 @@ def quote_all(path: str) -> str:
 
 
 def test_only_who_is_signed_in_is_answered(lab: ObjectLab) -> None:
-    lab.put("private.csv", b"secret")
+    lab.put("private.csv", WORDS)
     for method in ("GET", "HEAD"):
         url = f"{lab.lab.url}files/private.csv"
         answer = httpx.request(method, url)
         assert answer.status_code in (302, 403)
-        assert b"secret" not in answer.content
+        assert WORDS not in answer.content
 
 
 def test_another_site_cannot_include_a_file(lab: ObjectLab) -> None:
-    lab.put("private.csv", b"secret")
+    lab.put("private.csv", WORDS)
     with httpx.Client(base_url=lab.lab.url) as browser:
         browser.get("api/status", params={"token": lab.lab.token}).raise_for_status()
         home = browser.get("tree", follow_redirects=False)
@@ -182,9 +183,9 @@ def test_another_site_cannot_include_a_file(lab: ObjectLab) -> None:
         assert browser.cookies
         elsewhere = browser.get("files/private.csv", headers={"Referer": "https://evil.example"})
         assert elsewhere.status_code == 403
-        assert b"secret" not in elsewhere.content
+        assert WORDS not in elsewhere.content
         here = browser.get("files/private.csv", headers={"Referer": lab.lab.url})
-        assert here.content == b"secret"
+        assert here.content == WORDS
 
 
 def test_an_earlier_version_is_downloaded_under_its_path(lab: ObjectLab) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,8 @@ import pytest
 from fastapi.responses import JSONResponse
 from traitlets.config import Config
 
-from hub_ext.errors import Invalid, PublicError
+from hub_ext.errors import Invalid, PublicError, Unavailable
+from lab_extension.contents.platform import REMEMBER, Facts, Platform
 from lab_extension.contents.sharing import WEEK, Link, Sharing, SharingOff, offered, on_one_machine
 from lab_extension.service import JobService
 from tests.lab_extension.conftest import TOKEN, StandIn
@@ -25,13 +26,14 @@ class Signer:
 
     left: timedelta | None = None
     endpoint: str = "https://s3.example.org"
+    bucket: str = "almanac"
     signed: list[tuple[str, int, str | None]] | None = None
 
     async def keys_expire(self) -> datetime | None:
         return datetime.now(UTC) + self.left if self.left is not None else None
 
     def uri(self, key: str) -> str:
-        return f"s3://bucket/{key}"
+        return f"s3://{self.bucket}/home/ana/{key}"
 
     async def presign(self, key: str, seconds: int, *, version: str | None = None) -> str:
         self.signed = [*(self.signed or []), (key, seconds, version)]
@@ -39,7 +41,7 @@ class Signer:
 
 
 def sharing(jobs: JobService | None = None, **settings: Any) -> Sharing:
-    return Sharing(jobs, config=Config({"Sharing": settings}))
+    return Sharing(Platform(jobs), config=Config({"Sharing": settings}))
 
 
 def holds(link: Link) -> float:
@@ -97,26 +99,43 @@ def test_the_platform_says_in_the_environment_how_long(
     assert (made.allowed, made.longest) == (allowed, longest)
 
 
+def allows(service: StandIn, seconds: int) -> None:
+    storage = {"bucket": "almanac", "share_seconds": seconds, "keep_deleted_days": 30}
+    service.refuse["me"] = JSONResponse({"name": "ana", "projects": [], "storage": storage})
+
+
 async def test_the_platform_signs_what_a_servers_keys_cannot_hold(
     jobs: JobService, service: StandIn
 ) -> None:
     expires = datetime.now(UTC) + timedelta(days=1)
-    store = Signer(timedelta(minutes=14))
+    store = Signer(timedelta(minutes=14), endpoint="http://127.0.0.1:8333")
     made = sharing(jobs)
-    service.refuse["share"] = JSONResponse({"allowed": True, "longest": 2 * 24 * HOUR})
+    allows(service, 2 * 24 * HOUR)
     assert (await made.offer(store)).choices == [300, 900, HOUR, 24 * HOUR]
-    service.refuse["share"] = JSONResponse({"url": "https://x", "expires": expires.isoformat()})
-    link = await made.link(store, "a.csv", 24 * HOUR)
-    assert (link.url, link.expires, store.signed) == ("https://x", expires, None)
-    method, _, _, body = service.seen[-1]
-    assert method == "POST"
-    assert b"s3://bucket/a.csv" in body
+    answer = {"url": "https://x", "expires": expires.isoformat(), "reach": "network"}
+    service.refuse["share"] = JSONResponse(answer)
+    link = await made.link(store, "a.csv", 24 * HOUR, "v1")
+    assert (link, store.signed) == (Link("https://x", expires), None)
+    method, path, _, body = service.seen[-1]
+    assert (method, path) == ("POST", "share")
+    assert json.loads(body) == {"key": "home/ana/a.csv", "seconds": 24 * HOUR, "version": "v1"}
+    service.refuse["share"] = JSONResponse(answer | {"reach": "machine"})
+    assert "127.0.0.1" in (await made.link(store, "a.csv", HOUR)).note
     with pytest.raises(Invalid):
         await made.link(store, "a.csv", WEEK)
 
 
+async def test_the_platform_has_no_say_in_another_bucket(
+    jobs: JobService, service: StandIn
+) -> None:
+    allows(service, 0)
+    store = Signer(bucket="elsewhere")
+    link = await sharing(jobs).link(store, "a.csv", HOUR)
+    assert link.url == "https://s3.example.org/a.csv?signed"
+
+
 async def test_the_platform_can_switch_links_off(jobs: JobService, service: StandIn) -> None:
-    service.refuse["share"] = JSONResponse({"allowed": False, "longest": 0})
+    allows(service, 0)
     made = sharing(jobs)
     assert not (await made.offer(Signer())).allowed
     with pytest.raises(SharingOff):
@@ -125,30 +144,49 @@ async def test_the_platform_can_switch_links_off(jobs: JobService, service: Stan
 
 async def test_the_platforms_own_refusal_is_passed_on(jobs: JobService, service: StandIn) -> None:
     made = sharing(jobs)
-    service.refuse["share"] = JSONResponse({"allowed": True, "longest": WEEK})
-    await made.offer(Signer())
+    allows(service, WEEK)
     service.problem("share", 403, "forbidden", title="Not yours.")
     with pytest.raises(PublicError) as refused:
         await made.link(Signer(), "a.csv", HOUR)
     assert refused.value.status == 403
 
 
-def down(service: StandIn) -> None:
-    service.refuse["share"] = JSONResponse({}, status_code=502)
-
-
-def older(service: StandIn) -> None:
-    service.problem("share", 404, "not-found", title="There is no such thing.")
-
-
-@pytest.mark.parametrize("fault", [down, older])
-async def test_without_the_platform_the_servers_own_keys_sign(
-    fault: Callable[[StandIn], None], jobs: JobService, service: StandIn
+async def test_a_platform_that_does_not_answer_is_not_passed_by(
+    jobs: JobService, service: StandIn
 ) -> None:
-    fault(service)
+    service.refuse["me"] = JSONResponse({}, status_code=502)
+    store = Signer()
+    offer = await sharing(jobs).offer(store)
+    assert not offer.allowed
+    assert "cannot be reached" in offer.note
+    with pytest.raises(Unavailable):
+        await sharing(jobs).link(store, "a.csv", HOUR)
+    assert store.signed is None
+
+
+async def test_what_the_platform_said_is_remembered(jobs: JobService, service: StandIn) -> None:
+    now = 1000.0
+    platform = Platform(jobs, now=lambda: now)
+    allows(service, HOUR)
+    first = await platform.facts("almanac")
+    assert first == Facts("almanac", HOUR, 30)
+    asked = len(service.seen)
+    assert await platform.facts("almanac") == first
+    assert len(service.seen) == asked
+    now += REMEMBER + 1
+    service.refuse["me"] = JSONResponse({}, status_code=502)
+    assert await platform.facts("almanac") == first
+    allows(service, 0)
+    assert await platform.facts("almanac") == Facts("almanac", 0, 30)
+
+
+async def test_an_older_platform_says_nothing_and_the_servers_keys_sign(
+    jobs: JobService, service: StandIn
+) -> None:
     store = Signer(timedelta(minutes=14))
     link = await sharing(jobs).link(store, "a.csv", 300)
     assert 290 < holds(link) <= 300
+    assert service.seen
 
 
 @pytest.mark.parametrize(
