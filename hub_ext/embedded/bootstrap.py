@@ -252,7 +252,11 @@ class Setup:
     def equip_python_environment(self) -> None:
         # Our own code does it: runs' environments are given the same.
         folder = self.share / "environments" / "python"
-        self.call(self.python, "-m", "hub_ext.bundles.environment.equipped", folder)
+        code = (
+            "import pathlib, sys; from hub_ext.bundles.environment.equipped import equip; "
+            "equip(pathlib.Path(sys.argv[1]))"
+        )
+        self.call(self.python, "-c", code, folder)
 
     def install_proxy(self, source: Path) -> None:
         folder = self.share / "proxy"

@@ -38,12 +38,11 @@ s3.upload_file(str(pathlib.Path.home() / "large"), bucket, prefix + "/b/large")
 s3.download_file(bucket, prefix + "/b/large", str(pathlib.Path.home() / "again"))
 assert (pathlib.Path.home() / "again").read_bytes() == large
 pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + "/b/")
-assert [o["Key"] for p in pages for o in p["Contents"]] == [prefix + "/b/digits", prefix + "/b/large"]
+assert [o["Key"].rpartition("/")[2] for p in pages for o in p["Contents"]] == ["digits", "large"]
 s3.copy_object(Bucket=bucket, Key=prefix + "/b/copy", CopySource=f"{bucket}/{prefix}/b/digits")
 s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": prefix + "/b/digits"}]})
-assert [o.key for o in boto3.resource("s3").Bucket(bucket).objects.filter(Prefix=prefix + "/b/")] == [
-    prefix + "/b/copy", prefix + "/b/large"
-]
+left = boto3.resource("s3").Bucket(bucket).objects.filter(Prefix=prefix + "/b/")
+assert [o.key for o in left] == [prefix + "/b/copy", prefix + "/b/large"]
 """,
     "s3fs": """
 remote = s3fs.S3FileSystem()
@@ -163,7 +162,8 @@ for ask in (
         ask()
     except Exception as error:
         text = f"{type(error).__name__} {error}"
-        assert any(word in text.lower() for word in ("denied", "forbidden", "privileges", "403")), text
+        words = ("denied", "forbidden", "privileges", "403")
+        assert any(word in text.lower() for word in words), text
     else:
         raise AssertionError("it was let in")
 """,

@@ -169,16 +169,17 @@ class Storage:
     def prepare(self, connection: Any) -> None:
         """Give it the extensions and the secret, as far as there are any."""
         import os
+        from pathlib import Path
 
         try:
             with self.lock:
                 if connection in self.connections:
                     return
                 self.connections.add(connection)
-            folder = os.path.join(sys.prefix, "share", "almanac", "duckdb")
+            folder = Path(sys.prefix, "share", "almanac", "duckdb")
             own = connection.execute("SELECT current_setting('extension_directories')").fetchone()
-            if os.path.isdir(folder) and not own[0]:
-                quoted = folder.replace("'", "''")
+            if folder.is_dir() and not own[0]:
+                quoted = str(folder).replace("'", "''")
                 connection.execute(f"SET extension_directories = ['{quoted}']")
             if not os.environ.get(URI) or not os.environ.get("AWS_ENDPOINT_URL"):
                 return
@@ -191,8 +192,7 @@ class Storage:
                 document = self.credentials()
                 # Also without: it gives them as soon as there are any.
                 self._watch()
-                if document:
-                    give(connection, document)
+                give(connection, document or {})
         except Exception as error:
             self.complain(error)
 
@@ -263,6 +263,7 @@ def fetch() -> dict[str, str]:
     """
     import json
     import os
+    from pathlib import Path
     from urllib.parse import urlsplit
     from urllib.request import ProxyHandler, Request, build_opener
 
@@ -270,12 +271,14 @@ def fetch() -> dict[str, str]:
     here = urlsplit(uri).hostname in ("localhost", "127.0.0.1", "::1")
     if not here and not uri.startswith("https://"):
         raise ValueError(f"{URI} is neither https nor on this machine")
+    if not uri.startswith(("http://", "https://")):
+        raise ValueError(f"{URI} is no address of the web")
     headers = {"Accept": "application/json"}
     if os.environ.get(TOKEN_FILE):
-        with open(os.environ[TOKEN_FILE]) as file:
-            headers["Authorization"] = file.read().strip()
+        headers["Authorization"] = Path(os.environ[TOKEN_FILE]).read_text().strip()
     opener = build_opener(ProxyHandler({})) if here else build_opener()
-    with opener.open(Request(uri, headers=headers), timeout=TIMEOUT) as answer:
+    request = Request(uri, headers=headers)  # noqa: S310 - see above
+    with opener.open(request, timeout=TIMEOUT) as answer:
         document: dict[str, str] = json.load(answer)
     return document
 
@@ -292,6 +295,8 @@ def give(connection: Any, document: Mapping[str, str]) -> None:
     """Give the connection's database the secret.
 
     The keys are parameters and no part of the statement, which DuckDB may log.
+    Without any it is still the platform's store that is asked, and refuses, and
+    not somebody's in the world who is told the names.
     """
     import os
 
@@ -301,9 +306,9 @@ def give(connection: Any, document: Mapping[str, str]) -> None:
         f"CREATE OR REPLACE TEMPORARY SECRET {NAME} (TYPE s3, PROVIDER config, URL_STYLE 'path', "
         "KEY_ID $1, SECRET $2, SESSION_TOKEN $3, ENDPOINT $4, REGION $5, USE_SSL $6, SCOPE $7)",
         [
-            document["AccessKeyId"],
-            document["SecretAccessKey"],
-            document.get("Token") or "",
+            document.get("AccessKeyId", ""),
+            document.get("SecretAccessKey", ""),
+            document.get("Token", ""),
             address,
             os.environ.get("AWS_REGION", "us-east-1"),
             scheme == "https",
@@ -323,4 +328,4 @@ def scope(environment: Mapping[str, str]) -> str:
 def complain(text: str) -> None:
     import warnings
 
-    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    warnings.warn(text, RuntimeWarning, stacklevel=1)

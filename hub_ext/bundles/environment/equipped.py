@@ -4,9 +4,7 @@ Two files in its site-packages (`almanac_duckdb` and a ``.pth`` that imports it)
 and links to the packaged extensions of DuckDB where DuckDB looks for them. None
 is a distribution: they are the platform's, not a part of what a lock names, and
 an environment that is built from a lock gets those of the Almanac that builds
-it. `make setup` equips the default environment, a run the one that it builds:
-
-    python -m hub_ext.bundles.environment.equipped FOLDER
+it. `make setup` equips the default environment, a run the one that it builds.
 """
 
 from __future__ import annotations
@@ -72,7 +70,3 @@ def _write(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-if __name__ == "__main__":
-    equip(Path(sys.argv[1]))
