@@ -22,9 +22,10 @@ from typing import Protocol
 from lab_extension.contents.entries import Buffer, Entry
 from lab_extension.contents.faults import AlreadyThere, BadName, Changed, Missing
 from lab_extension.contents.keys import is_marker, join, name_of
+from lab_extension.contents.paths import CHECKPOINTS
 from lab_extension.contents.store import PART, Store
 
-SKIPPED = frozenset({".ipynb_checkpoints", ".checkpoints"})
+SKIPPED = frozenset({CHECKPOINTS})
 """Folders that stay behind: checkpoints belong to the place of a file, not to the file."""
 MOST_PARTS = 9_000
 """An object has 10,000 parts at most."""

@@ -101,6 +101,12 @@ class Mirror:
         self._conflicts: dict[str, tuple[Here, str | None]] = {}
         self._told: dict[str, dict[str, str]] = {}
 
+    def use(self, store: Store, *, writable: bool) -> None:
+        """From now on by this store: the rights have changed."""
+        self._store = store
+        self._objects = Objects(store)
+        self.writable = writable
+
     def path(self, key: str = "") -> Path:
         """Where a file or folder of the store is on disk."""
         return self._base.joinpath(*self.root.split("/"), *(key.split("/") if key else ()))

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lab_extension.contents.keys import MARKER
+from lab_extension.contents.paths import CHECKPOINTS
 
 NOTE = ".almanac-mirror.txt"
 """Name of the file that tells what a mirror folder is and what it lacks."""
 TEMPORARY = ".almanac-part-"
 """How the names of files begin that are on their way."""
-NEVER = frozenset({"__pycache__", ".ipynb_checkpoints", ".checkpoints", ".versions", ".git"})
-"""Folders that are neither fetched nor written back."""
+NEVER = frozenset({"__pycache__", CHECKPOINTS})
+"""Folders that are neither fetched nor written back; hidden ones are not either."""
 PASSING = ("*.tmp", "*.temp", "*.swp", "*.part", "*.crdownload", "*.lock", "*~", "*.pyc", "~$*")
 """Names of files that programs make for a moment: they stay on disk."""
 LONGEST_NAME = 255

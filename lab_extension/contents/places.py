@@ -14,7 +14,7 @@ from logging import Logger
 from typing import Any, Protocol
 
 from hub_ext.errors import PublicError
-from hub_ext.names import Project
+from hub_ext.names import Project, Right
 
 HOME = "home"
 PROJECTS = "projects"
@@ -33,6 +33,8 @@ class Place:
         project: slug of the project that owns it.
         prefix: where it lies in the bucket; no slash at the end.
         writable: whether this person, with this server, may write there.
+        full: it takes as much as it may; there is deleting and no writing.
+        limit: how many bytes it may take; None for no limit.
     """
 
     root: str
@@ -40,6 +42,12 @@ class Place:
     prefix: str
     title: str = ""
     writable: bool = True
+    full: bool = False
+    limit: int | None = None
+
+    @property
+    def personal(self) -> bool:
+        return self.root == HOME
 
 
 class Service(Protocol):
@@ -50,25 +58,30 @@ class Service(Protocol):
 
 def own(username: str) -> Place:
     """Somebody's ``home/``, which is there whatever the service says."""
-    return _place(Project.of_user(username), "", writable=True)
+    project = Project.of_user(username)
+    return Place(HOME, project.slug, project.prefix.rstrip("/"))
 
 
 def places_of(me: Mapping[str, Any]) -> dict[str, Place]:
     """The roots, by their paths, of what the service answers to ``me``."""
-    made = (
-        _place(
-            Project(project["slug"]),
-            str(project.get("title") or ""),
-            writable=bool(project.get("writable", True)),
+    may_write = Right.SUBMIT in me["rights"]
+    made = []
+    for told in me["projects"]:
+        project = Project(told["slug"])
+        prefix = project.prefix.rstrip("/")
+        made.append(
+            Place(
+                HOME if project.personal else prefix,
+                project.slug,
+                prefix,
+                str(told.get("title") or ""),
+                writable=may_write,
+                # The service grants no writing where somebody may write: no room is left.
+                full=may_write and not told.get("writable", True),
+                limit=told.get("quota_bytes"),
+            )
         )
-        for project in me["projects"]
-    )
     return {place.root: place for place in made}
-
-
-def _place(project: Project, title: str, *, writable: bool) -> Place:
-    prefix = project.prefix.rstrip("/")
-    return Place(HOME if project.personal else prefix, project.slug, prefix, title, writable)
 
 
 class Places:
