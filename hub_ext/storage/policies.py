@@ -82,8 +82,14 @@ def session_policy(
             "Effect": "Allow",
             "Action": [*LIST, LIST_UPLOADS] if lists_uploads else list(LIST),
             "Resource": [f"arn:aws:s3:::{bucket}"],
-            # With its slash: a list of "home/ana" would show "home/anatole".
-            "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+            "Condition": {
+                # Every prefix of the request has to be one of ours: MinIO takes
+                # "?prefix=theirs&prefix=ours" for a list of theirs. And there has
+                # to be one: of none, every one is ours.
+                "Null": {"s3:prefix": "false"},
+                # With its slash: a list of "home/ana" would show "home/anatole".
+                "ForAllValues:StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]},
+            },
         }
     )
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))

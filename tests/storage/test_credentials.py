@@ -296,7 +296,10 @@ def test_the_policy_names_prefixes_and_no_more() -> None:
     assert write["Resource"] == ["arn:aws:s3:::almanac/home/ana/*"]
     assert "s3:PutObject" in write["Action"]
     assert listed["Resource"] == ["arn:aws:s3:::almanac"]
-    assert listed["Condition"] == {"StringLike": {"s3:prefix": ["home/ana/*", "projects/gdp/*"]}}
+    assert listed["Condition"] == {
+        "Null": {"s3:prefix": "false"},
+        "ForAllValues:StringLike": {"s3:prefix": ["home/ana/*", "projects/gdp/*"]},
+    }
 
 
 @pytest.mark.parametrize(
