@@ -107,12 +107,13 @@ def session_name(name: str) -> str:
 
 
 def as_many_as_fit(bucket: str, prefixes: Sequence[str]) -> list[str]:
-    """The first of ``prefixes``, as many of them as one policy can hold if all are written."""
-    fitting: list[str] = []
-    for prefix in prefixes:
+    """The first of ``prefixes``, as many of them as one policy can hold, whatever it allows."""
+    for count in range(len(prefixes), 0, -1):
+        first = prefixes[:count]
         try:
-            session_policy(bucket, [], [*fitting, prefix], lists_uploads=True)
+            # The longest there is: one statement of each kind.
+            session_policy(bucket, first[:1], first[2:], delete=first[1:2], lists_uploads=True)
         except TooManyProjects:
-            break
-        fitting.append(prefix)
-    return fitting
+            continue
+        return list(first)
+    return []

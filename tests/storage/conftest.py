@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+import brokers
 import pytest
+import stores
 
 from hub_ext import toolchain
 from hub_ext.state import StateFolder
@@ -72,6 +75,26 @@ def objects(store: RunningStore) -> ObjectStore:
 def place() -> str:
     """A prefix of the shared bucket that no other test uses; ends with a slash."""
     return f"projects/test-{next(_numbers)}/"
+
+
+@pytest.fixture(scope="session")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Federated]:
+    """A MinIO that trusts an identity provider."""
+    if stores.binary("minio") is None:
+        pytest.skip("minio is not built here: `make test-stores` builds it (needs Go)")
+    folder = tmp_path_factory.mktemp("federated")
+    with brokers.by_web_identity(folder) as running:
+        yield running
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=brokers.KINDS)
+def brokered(request: pytest.FixtureRequest) -> brokers.Brokered:
+    """Each kind of broker in turn, with its store."""
+    if request.param == "minio-web-identity":
+        found: brokers.Federated = request.getfixturevalue("federated")
+        return found.brokered
+    return brokers.by_key(request.getfixturevalue(request.param))
 
 
 @dataclass

@@ -18,8 +18,8 @@ from hub_ext.storage.alone import store_alone, wait_until_readable
 from hub_ext.storage.credentials import Credentials, CredentialsBroker
 from hub_ext.storage.embedded import ensure_bucket
 from hub_ext.storage.embedded_files import PROJECT_ROLE
-from hub_ext.storage.policies import session_policy
 from hub_ext.storage.objects import ObjectStore
+from hub_ext.storage.policies import session_policy
 
 
 def keys_of(credentials: Credentials) -> dict[str, str]:

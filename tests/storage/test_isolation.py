@@ -10,16 +10,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import brokers
 import httpx
 import pytest
 import s3_verbs
-import stores
 from brokers import Brokered
 from s3_requests import Requests
 from s3_verbs import SECRET, Break, Verb
@@ -27,23 +24,6 @@ from s3_verbs import SECRET, Break, Verb
 from hub_ext.storage.versions import Versions
 
 pytestmark = pytest.mark.stores
-
-
-@pytest.fixture(scope="module", params=brokers.KINDS)
-def brokered(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Brokered]:
-    if request.param == "seaweedfs":
-        yield brokers.by_key(request.getfixturevalue("seaweedfs"))
-    elif request.param == "minio":
-        yield brokers.by_key(request.getfixturevalue("minio"))
-    else:
-        if stores.binary("minio") is None:
-            pytest.skip("minio is not built here: `make test-stores` builds it (needs Go)")
-        folder = tmp_path_factory.mktemp("federated")
-        with brokers.by_web_identity(folder) as federated:
-            yield federated.brokered
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,15 @@ class Federated:
 
     brokered: Brokered
     provider: IdentityProvider
-    broker: WebIdentityBroker
+    role: str
+    token_file: Path
+
+    def broker(self, token: str, folder: Path) -> WebIdentityBroker:
+        """A broker that shows another token, from a file in ``folder``."""
+        path = folder / "token"
+        path.write_text(token)
+        store = self.brokered.store
+        return WebIdentityBroker(store.endpoint, store.bucket, role=self.role, token_file=path)
 
 
 @contextlib.contextmanager
@@ -71,4 +79,4 @@ def by_web_identity(folder: Path) -> Iterator[Federated]:
             token = folder / "platform-token"
             token.write_text(provider.token(audience=AUDIENCE))
             broker = WebIdentityBroker(store.endpoint, store.bucket, role=role, token_file=token)
-            yield Federated(brokered(broker, store), provider, broker)
+            yield Federated(brokered(broker, store), provider, role, token)
