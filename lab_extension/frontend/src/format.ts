@@ -73,8 +73,8 @@ export function size(bytes: number, locale?: string): string {
   return `${value.toLocaleString(locale, { maximumFractionDigits })} ${UNITS[unit]}`;
 }
 
-/** `25 Nov 2026, 06:00`: an instant by this browser's clock. */
-export function local(instant: string, locale?: string): string {
+/** `25 Nov 2026, 06:00`: an instant by this browser's clock, if wanted with its seconds. */
+export function local(instant: string, locale?: string, seconds = false): string {
   const date = new Date(instant);
   if (Number.isNaN(date.getTime())) {
     return instant;
@@ -85,6 +85,7 @@ export function local(instant: string, locale?: string): string {
     year: 'numeric',
     hour: '2-digit',
     minute: '2-digit',
+    second: seconds ? '2-digit' : undefined,
     hourCycle: 'h23'
   }).format(date);
 }

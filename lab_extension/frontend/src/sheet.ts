@@ -62,7 +62,10 @@ export function blank(path: string): Sheet {
 /** The form as it is first shown: what most people want, ready to be sent. */
 export function firstDraft(info: NotebookInfo, timezone: string): Draft {
   const job = info.job;
-  const own = info.projects.find(project => project.personal) ?? info.projects[0];
+  const own =
+    info.projects.find(project => project.slug === info.project) ??
+    info.projects.find(project => project.personal) ??
+    info.projects[0];
   return {
     target: job ? 'version' : 'job',
     name: job ? freshName(info.name, job.name) : info.name,

@@ -91,6 +91,8 @@ export interface NotebookInfo {
   findings: Finding[];
   /** The job that this notebook is already, if it is one. */
   job: Job | null;
+  /** The project in whose folder the notebook lies. */
+  project?: string | null;
   projects: Project[];
   /** Why the job service could not be asked; null when it was. */
   service: Problem | null;

@@ -1,10 +1,10 @@
 /** What the file browser's menu offers for files in object storage. */
 
+import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
 import type { Contents } from '@jupyterlab/services';
 import { deleteIcon, historyIcon, linkIcon } from '@jupyterlab/ui-components';
-import type { CommandRegistry } from '@lumino/commands';
 
 import { asProblem } from '../problem.ts';
 import { copyText } from './clipboard.ts';
@@ -33,13 +33,21 @@ interface Target {
   info: Info | null;
 }
 
+/**
+ * @param show - shows a list for a path.
+ */
 export function addCommands(
-  commands: CommandRegistry,
+  app: JupyterFrontEnd,
   browsers: IFileBrowserFactory,
   around: Surroundings,
   show: (kind: 'versions' | 'deleted', path: string) => void
 ): void {
+  const { commands } = app;
   const { api, places, trans } = around;
+
+  /** Whether the menu that is open is of a file or folder, and not of the space below. */
+  const clickedItem = () =>
+    app.contextMenuHitTest(node => node.classList.contains('jp-DirListing-item')) !== undefined;
 
   const selected = (): Target[] => {
     const browser = browsers.tracker.currentWidget;
@@ -71,10 +79,12 @@ export function addCommands(
     const [target] = targets;
     return targets.length === 1 && !target.folder && target.info ? target : null;
   };
+  /** The folder that is clicked on, or that is shown. */
   const folder = (): Target | null => {
-    const targets = selected();
-    const target = targets.length ? targets[0] : current();
-    return targets.length <= 1 && target?.folder && target.info ? target : null;
+    // A click beside the files leaves them selected.
+    const targets = clickedItem() ? selected() : [current()];
+    const [target] = targets;
+    return targets.length === 1 && target?.folder && target.info ? target : null;
   };
 
   commands.addCommand(commandIds.uri, {

@@ -54,7 +54,7 @@ export class Documents {
       const { trans } = this;
       const label = ReactWidget.create(
         <span className="jp-ToolbarLabelComponent" title={trans.__('An older version of %1', path)}>
-          {trans.__('Version of %1', local(version.modified, this.locale))}
+          {trans.__('Version of %1', local(version.modified, this.locale, true))}
         </span>
       );
       widget.toolbar.insertItem(0, 'almanac-version', label);

@@ -166,7 +166,7 @@ export function When(props: { instant: string; locale: string }): JSX.Element {
   }, []);
   return (
     <time dateTime={instant} title={instant}>
-      {local(instant, locale)}
+      {local(instant, locale, true)}
       <span className="alm-Storage-ago">{relative(instant, now, locale)}</span>
     </time>
   );

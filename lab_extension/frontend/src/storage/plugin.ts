@@ -91,7 +91,7 @@ const storagePlugin: JupyterFrontEndPlugin<void> = {
       }
       app.shell.activateById(id);
     };
-    addCommands(app.commands, browsers, around, show);
+    addCommands(app, browsers, around, show);
     for (const kind of ['versions', 'deleted'] as const) {
       void restorer?.restore(tabs[kind], {
         command: commandIds[kind],

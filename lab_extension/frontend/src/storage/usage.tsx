@@ -119,6 +119,8 @@ export class UsageLine extends ReactWidget {
             className={almost ? 'alm-mod-almost' : ''}
             min={0}
             max={1}
+            high={ALMOST}
+            optimum={0}
             value={Math.min(share, 1)}
             aria-label={trans.__('Storage used')}
           />

@@ -50,7 +50,7 @@ function Versions(props: { around: Surroundings; path: string; revision: number 
 
   const restore = async (version: Version) => {
     const unsaved = around.documents.at(path).some(each => each.model.dirty);
-    const when = local(version.modified, locale);
+    const when = local(version.modified, locale, true);
     const { button } = await showDialog({
       title: trans.__('Restore this version?'),
       body: (
@@ -109,7 +109,7 @@ function Versions(props: { around: Surroundings; path: string; revision: number 
         </tr>
       }
       row={version => {
-        const when = local(version.modified, locale);
+        const when = local(version.modified, locale, true);
         return (
           <tr
             key={version.version}
@@ -125,9 +125,9 @@ function Versions(props: { around: Surroundings; path: string; revision: number 
             </td>
             <td className="alm-Storage-actions">
               {version.latest && !version.deleted && (
-                <span className="alm-Badge">{trans.__('Current')}</span>
+                <span className="alm-Storage-badge">{trans.__('Current')}</span>
               )}
-              {version.deleted && <span className="alm-Badge">{trans.__('Deleted')}</span>}
+              {version.deleted && <span className="alm-Storage-badge">{trans.__('Deleted')}</span>}
               {version.path !== null && (
                 <>
                   <RowButton
