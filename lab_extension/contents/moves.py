@@ -1,0 +1,269 @@
+"""Renames: object stores have none, so a move is copy, verify, delete.
+
+Nothing is deleted before all of it has been seen at its new place, and before
+the old place has been looked at once more. What was begun is written down in a
+small record beside the files: a move that was cut off (the server was killed,
+the store went away) has left every file in at least one place, and the same
+rename asked for again finds the record and finishes the job, although its
+target is there by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hub_ext.errors import Conflict, PublicError
+from lab_extension.contents.entries import Entry
+from lab_extension.contents.faults import AlreadyThere, Changed, Missing
+from lab_extension.contents.keys import MARKER, join, name_of, parent
+from lab_extension.contents.paths import OURS, checkpoint_of
+from lab_extension.contents.store import Store
+
+AT_ONCE = 32
+"""Copies under way at the same time."""
+ROUNDS = 5
+"""How often what changed meanwhile is copied again before we say so instead."""
+
+
+class Contested(Conflict):
+    """Somebody else has written where the move wants to."""
+
+    code = "contested"
+
+
+@dataclass(frozen=True)
+class Move:
+    """What is to become of what.
+
+    Attributes:
+        folder: all below ``source``; else that one file, and its checkpoint.
+    """
+
+    source: str
+    target: str
+    folder: bool
+
+    @property
+    def record(self) -> str:
+        """Where it is written down that this move was begun."""
+        told = json.dumps([self.source, self.target, self.folder])
+        return f"{OURS}/moves/{hashlib.sha256(told.encode()).hexdigest()[:40]}"
+
+    def to(self, key: str) -> str:
+        """Where a raw key goes. A marker ``a/`` becomes ours, ``a/.s3keep``."""
+        if self.folder:
+            moved = self.target + key[len(self.source) :]
+            return join(moved.rstrip("/"), MARKER) if moved.endswith("/") else moved
+        return self.target if key == self.source else checkpoint_of(self.target)
+
+
+@dataclass
+class Plan:
+    """What is left to do.
+
+    Attributes:
+        copy: not there yet, or changed since it was copied.
+        unclear: as large as its target, but with another etag: the bytes must tell.
+        contested: targets that are somebody else's.
+    """
+
+    copy: list[Entry] = field(default_factory=list)
+    unclear: list[tuple[Entry, Entry]] = field(default_factory=list)
+    contested: list[str] = field(default_factory=list)
+
+
+Made = dict[str, tuple[str | None, str | None]]
+"""By key of the target: the etags of what we copied and of what became of it."""
+
+
+def plan(move: Move, sources: Iterable[Entry], targets: Mapping[str, Entry], made: Made) -> Plan:
+    """Compare what is to be moved with what is there already."""
+    found = Plan()
+    for source in sources:
+        key = move.to(source.key)
+        target = targets.get(key)
+        if target is None:
+            found.copy.append(source)
+        elif name_of(key) == MARKER:
+            continue  # an empty object, whoever made it
+        elif key in made and made[key][1] == target.etag:
+            if made[key][0] != source.etag:
+                found.copy.append(source)  # it was saved once more at its old place
+        elif source.size == target.size and source.etag == target.etag:
+            continue
+        elif source.size == target.size and _in_parts(source, target):
+            found.unclear.append((source, target))
+        else:
+            found.contested.append(key)
+    return found
+
+
+def _in_parts(*entries: Entry) -> bool:
+    """Whether an etag depends on how the object was sent, and not on its bytes alone."""
+    return any(entry.etag is None or "-" in entry.etag for entry in entries)
+
+
+class Mover:
+    """Moves files and folders of one store.
+
+    Args:
+        step: called with the name of each step that is done; for tests that
+            end the process there.
+    """
+
+    def __init__(self, store: Store, step: Callable[[str], None]):
+        self._store = store
+        self._step = step
+
+    async def begun(self, source: str, target: str) -> Move | None:
+        """The move from here to there that was begun and not finished, if there is one."""
+        moves = [Move(source, target, folder) for folder in (False, True)]
+        heads = await asyncio.gather(*(_found(self._store.head(move.record)) for move in moves))
+        return next((move for move, head in zip(moves, heads, strict=True) if head), None)
+
+    async def run(self, move: Move, *, again: bool = False) -> None:
+        """Move; whatever is cut off can be run again.
+
+        Args:
+            again: it was begun before.
+
+        Raises:
+            Contested: a file of another content is where one should go. Both stay.
+            AlreadyThere: somebody made the target meanwhile; nothing has moved.
+        """
+        made: Made = {}
+        if not again:
+            await self._store.write(move.record, json.dumps(_told(move)).encode())
+        self._step("move: recorded")
+        try:
+            sources = await self._settle(move, made, again)
+        except AlreadyThere:
+            # Of a move that was begun before, all that was copied belongs to it.
+            if not again:
+                await self._store.delete([*made, move.record])
+            raise
+        self._step("move: verified")
+        await self._remove(move, sources)
+        self._step("move: removed")
+        await self._store.delete([move.record])
+        self._step("move: done")
+
+    async def _settle(self, move: Move, made: Made, again: bool) -> list[Entry]:
+        """Copy until nothing is left to copy; what was found at the old place then."""
+        for number in range(ROUNDS):
+            look = again or number > 0
+            sources, targets = await asyncio.gather(
+                self._sources(move), self._targets(move) if look else _nothing()
+            )
+            left = plan(move, sources, targets, made)
+            for source, target in left.unclear:
+                if await self._same_bytes(source, target):
+                    made[target.key] = (source.etag, target.etag)
+                else:
+                    left.contested.append(target.key)
+            if left.contested:
+                raise Contested(
+                    f"{left.contested[0]} is at both places, with different contents"
+                    + (
+                        f", and {len(left.contested) - 1} more." if len(left.contested) > 1 else "."
+                    ),
+                    mend="Rename or delete one of the two, then move again.",
+                )
+            if look and not left.copy:
+                return sources
+            await self._copy(move, left.copy, made)
+            self._step("move: copied")
+        raise Contested(
+            f"{move.source} keeps being written to.", mend="Move it when nothing writes there."
+        )
+
+    async def _copy(self, move: Move, sources: Sequence[Entry], made: Made) -> None:
+        async def copy(source: Entry) -> None:
+            target = move.to(source.key)
+            if name_of(target) == MARKER:
+                await self._store.make_folder(parent(target))
+                return
+            try:
+                copied = await self._store.copy(
+                    source.key, target, if_match=source.etag, if_absent=target not in made
+                )
+            except (Changed, Missing):
+                return  # the next round sees what became of it
+            made[target] = (source.etag, copied.etag)
+            self._step("move: copied one")
+
+        await at_once([lambda source=source: copy(source) for source in sources])
+
+    async def _sources(self, move: Move) -> list[Entry]:
+        return await self._entries(move.source, move.folder)
+
+    async def _targets(self, move: Move) -> dict[str, Entry]:
+        entries = await self._entries(move.target, move.folder)
+        return {
+            join(entry.key.rstrip("/"), MARKER) if entry.key.endswith("/") else entry.key: entry
+            for entry in entries
+        }
+
+    async def _entries(self, key: str, folder: bool) -> list[Entry]:
+        if folder:
+            return [entry async for batch in self._store.walk(key) for entry in batch]
+        heads = [_found(self._store.head(name)) for name in (key, checkpoint_of(key))]
+        return [entry for entry in await asyncio.gather(*heads) if entry]
+
+    async def _remove(self, move: Move, sources: Sequence[Entry]) -> None:
+        markers = [entry.key for entry in sources if entry.key.endswith("/")]
+        files = [entry.key for entry in sources if not entry.key.endswith("/")]
+        await self._store.delete(files)
+        await at_once(
+            [lambda key=key: self._store.remove_marker(key.rstrip("/")) for key in markers]
+        )
+
+    async def _same_bytes(self, one: Entry, other: Entry) -> bool:
+        async def checksum(entry: Entry) -> bytes:
+            opened = await self._store.open(entry.key, if_match=entry.etag)
+            found = hashlib.sha256()
+            async for chunk in opened.chunks:
+                await asyncio.to_thread(found.update, memoryview(chunk))
+            return found.digest()
+
+        try:
+            first, second = await asyncio.gather(checksum(one), checksum(other))
+        except Changed:
+            return False
+        return first == second
+
+
+def _told(move: Move) -> dict[str, object]:
+    return {"from": move.source, "to": move.target, "folder": move.folder}
+
+
+async def _found(head: Awaitable[Entry]) -> Entry | None:
+    try:
+        return await head
+    except Missing:
+        return None
+
+
+async def _nothing() -> dict[str, Entry]:
+    return {}
+
+
+async def at_once(jobs: Sequence[Callable[[], Awaitable[object]]], limit: int = AT_ONCE) -> None:
+    """Run all, ``limit`` at a time. The first refusal ends it, when no job runs any more."""
+    waiting = iter(jobs)
+
+    async def worker() -> None:
+        for job in waiting:
+            await job()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(limit, len(jobs))):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        public = [error for error in errors.exceptions if isinstance(error, PublicError)]
+        raise (public or errors.exceptions)[0] from None
