@@ -109,6 +109,7 @@ class Capabilities:
         put_if_absent: so is a write with If-None-Match over what is there.
         complete_if_match: the end of an upload in parts heeds If-Match as well.
         complete_if_absent: and If-None-Match.
+        copy_if_absent: a copy with If-None-Match over what is there is refused.
         versions: what is overwritten or deleted is kept as a version.
         list_versions: these credentials may list versions.
         ranges: a part of an object can be read.
@@ -119,6 +120,7 @@ class Capabilities:
     put_if_absent: bool = True
     complete_if_match: bool = True
     complete_if_absent: bool = True
+    copy_if_absent: bool = False
     versions: bool = False
     list_versions: bool = False
     ranges: bool = True

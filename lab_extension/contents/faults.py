@@ -18,6 +18,9 @@ WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", 
 SKEWED = ("RequestTimeTooSkewed", "RequestExpired")
 BUSY = ("SlowDown", "ServiceUnavailable", "Busy", "InternalError", "RequestTimeout", "Throttling")
 UNSUPPORTED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented")
+BAD_NAMES = ("KeyTooLongError", "InvalidURI", "XMinioInvalidObjectName")
+# Stores on a disk's folders cannot have a file and a folder of one name.
+BLOCKED = ("ObjectParentIsFile", "ExistingObjectIsDirectory", "XMinioParentIsObject")
 CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
@@ -54,7 +57,8 @@ class StoreDown(Unavailable):
 
     Attributes:
         untouched: the request surely had no effect, so that any may be repeated.
-        busy: the store answered, and may be asked again.
+        busy: the store answered that it cannot now.
+        silent: it did not answer, or not to the end.
         retry_after: seconds after which it wants to be asked again; None if it did not say.
     """
 
@@ -67,11 +71,13 @@ class StoreDown(Unavailable):
         mend: str = "",
         untouched: bool = False,
         busy: bool = False,
+        silent: bool = False,
         retry_after: float | None = None,
     ):
         super().__init__(message, mend=mend)
         self.untouched = untouched
         self.busy = busy
+        self.silent = silent
         self.retry_after = retry_after
 
 
@@ -79,6 +85,26 @@ class Unsupported(Unavailable):
     """The store has no such thing: versions, say, or conditions."""
 
     code, status = "unsupported", 501
+
+
+class Rejected(PublicError):
+    """The store understands the request and does not do it.
+
+    Attributes:
+        reason: S3's error code.
+    """
+
+    code, status = "rejected", 502
+
+    def __init__(self, message: str, *, mend: str = "", reason: str = ""):
+        super().__init__(message, mend=mend)
+        self.reason = reason
+
+
+class BadRange(Invalid):
+    """No byte of the object lies in the range."""
+
+    code, status = "bad-range", 416
 
 
 class ClockSkew(Unavailable):
@@ -165,13 +191,13 @@ class Where:
             mend="It may be restarting: try again in a moment. If that does not help, who runs "
             "this platform can see whether it runs, and whether its address is right.",
             untouched=untouched,
+            silent=True,
         )
 
     def nowhere(self) -> StoreDown:
         return StoreDown(
             f"There is no host by the name in {self.endpoint}, where the object store should be.",
             mend="Who runs this platform can correct the endpoint in the settings.",
-            untouched=True,
         )
 
     def busy(self, status: int, retry_after: float | None = None) -> StoreDown:
@@ -216,8 +242,19 @@ def from_answer(
         return where.missing(key)
     if code in CONDITION or status in (412, 304):
         return where.changed(key)
-    if code in ("KeyTooLongError", "InvalidURI", "InvalidObjectName", "InvalidArgument.Key"):
-        return BadName(f"The object store cannot have a file with the name {show(key)}.")
+    if code == "InvalidRange" or status == 416:
+        return BadRange(f"The part of {show(key)} that was asked for lies behind its end.")
+    if code in BAD_NAMES:
+        return BadName(
+            f"The object store at {where.endpoint} cannot have a file with the name {show(key)}.",
+            mend="Choose a shorter name, or one without special characters.",
+        )
+    if code in BLOCKED:
+        return AlreadyThere(
+            f"{show(key)} cannot be: this object store has a file where the path needs a folder, "
+            "or a folder of that name.",
+            mend="Choose another name.",
+        )
     if code in ("QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"):
         return Full(
             f"There is no room left for {show(key)} in the object store.",
@@ -239,10 +276,11 @@ def from_answer(
         )
     if not code:
         return where.no_store()
-    return StoreDown(
+    return Rejected(
         f"The object store at {where.endpoint} does not accept this for {show(key)}: "
         f"{message or code} ({code}).",
         mend="Tell who runs this platform.",
+        reason=code,
     )
 
 
