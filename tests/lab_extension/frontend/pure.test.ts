@@ -165,6 +165,14 @@ test('a first draft is ready to be sent as it is', () => {
   });
 });
 
+test("a job of a project's notebook is the project's unless another is chosen", () => {
+  const shared = { slug: 'prices', title: 'Prices', roles: ['member'], personal: false };
+  const both = [...info().projects, shared];
+  const draft = sheets.firstDraft(info({ projects: both, project: 'prices' }), 'UTC');
+  assert.equal(draft.project, 'prices');
+  assert.equal(sheets.firstDraft(info({ project: 'left' }), 'UTC').project, 'user-ana');
+});
+
 test('a notebook that is a job gets a new version of it, as it is now', () => {
   const known = info({ job: job() });
   const draft = sheets.firstDraft(known, 'UTC');

@@ -7,7 +7,7 @@ const source = '../../../lab_extension/frontend/src/';
 const { Bases } = await import(`${source}storage/bases.ts`);
 const { Uploads } = await import(`${source}storage/uploads.ts`);
 const { isVersion, placeOf, Places } = await import(`${source}storage/places.ts`);
-const { formatOf, isTable } = await import(`${source}storage/readers.ts`);
+const { readersOf } = await import(`${source}storage/readers.ts`);
 const { local, localeOf, size, span } = await import(`${source}format.ts`);
 
 test('a save is based on what Lab compared in the same turn, once', () => {
@@ -197,21 +197,9 @@ test('a server that cannot tell changes nothing of what was known', async () => 
   assert.equal(places.of('home')?.root, 'home');
 });
 
-for (const [path, format] of [
-  ['home/a.CSV', 'csv'],
-  ['home/a.b/c', ''],
-  ['a.csv.gz', 'csv'],
-  ['a.gz', 'gz'],
-  ['dir.parquet/readme', '']
-]) {
-  test(`the format of ${path} is ${format || 'not told'}`, () => {
-    assert.equal(formatOf(path), format);
-  });
-}
-
-test('lines are offered for tables', () => {
-  assert.ok(isTable('x/prices.parquet'));
-  assert.ok(!isTable('x/report.ipynb'));
+test('what reads a file is told by the end of its name', () => {
+  assert.deepEqual(readersOf('home/a.CSV.gz'), ['pandas', 'polars', 'duckdb', 'pyarrow', 'r-arrow']);
+  assert.deepEqual(readersOf('home/a.csv/readme'), ['boto3', 'pyarrow', 'r-arrow']);
 });
 
 for (const [bytes, text] of [

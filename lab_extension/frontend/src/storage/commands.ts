@@ -9,6 +9,7 @@ import { deleteIcon, historyIcon, linkIcon } from '@jupyterlab/ui-components';
 import { asProblem } from '../problem.ts';
 import { copyText } from './clipboard.ts';
 import { isVersion } from './places.ts';
+import { readersOf } from './readers.ts';
 import { share } from './share.tsx';
 import type { Surroundings } from './tab.tsx';
 import type { Info } from './wire.ts';
@@ -121,7 +122,10 @@ export function addCommands(
         required: ['reader']
       }
     },
-    isVisible: () => file() !== null,
+    // Of several files the menu's first one says which ways there are, and
+    // none of them is open: a submenu cannot be hidden by what is in it.
+    isVisible: args => readersOf(selected()[0]?.path ?? '').includes(String(args.reader)),
+    isEnabled: args => args.path !== undefined || file() !== null,
     execute: async (args: Args) => {
       const target = await given(args);
       if (!target) {

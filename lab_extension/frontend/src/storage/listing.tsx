@@ -10,7 +10,6 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { marks } from './marks.ts';
-import { isTable } from './readers.ts';
 import type { Listing, StorageProvider } from './provider.ts';
 
 /** Marks what cannot be written, which Lab tells only where the pointer rests. */
@@ -22,8 +21,6 @@ export class MarkingRenderer extends DirListing.Renderer {
   ): void {
     super.updateItemNode(node, model, ...rest);
     node.classList.toggle('alm-mod-readOnly', model.writable === false);
-    // The menu's readers are offered for these alone.
-    node.toggleAttribute('data-alm-table', isTable(model.name));
   }
 }
 

@@ -1,18 +1,24 @@
-/** Files that the menu offers lines for; the lines themselves come from the server. Pure. */
+/**
+ * Which libraries the menu offers for a file. Pure.
+ *
+ * The lines themselves come from the server (`lab_extension/contents/snippets.py`);
+ * a menu is drawn before they could be asked for. A test holds the two together.
+ */
 
-const TABLES = ['csv', 'tsv', 'txt', 'parquet', 'pq', 'json', 'jsonl', 'ndjson'];
-const COMPRESSED = ['gz', 'zst', 'bz2', 'xz'];
+const TYPES: [RegExp, string[]][] = [
+  [/\.(csv|tsv|tab)(\.gz)?$/, ['pandas', 'polars', 'duckdb', 'pyarrow', 'r-arrow']],
+  [/\.(parquet|parq|pq)$/, ['pandas', 'polars', 'duckdb', 'pyarrow', 'r-arrow']],
+  [/\.(jsonl|ndjson)$/, ['pandas', 'polars', 'duckdb', 'pyarrow', 'r-arrow']],
+  [/\.json$/, ['pandas', 'polars', 'duckdb', 'boto3', 'r-arrow']],
+  [/\.(xlsx|xlsm|xls|ods)$/, ['pandas']],
+  [/\.(feather|arrow|ipc)$/, ['pandas', 'polars', 'pyarrow', 'r-arrow']],
+  [/\.dta$/, ['pandas']]
+];
 
-/** The format of a file as its name tells it: `csv` of `a.csv.gz`. */
-export function formatOf(path: string): string {
-  const parts = path.slice(path.lastIndexOf('/') + 1).toLowerCase().split('.');
-  if (parts.length > 2 && COMPRESSED.includes(parts[parts.length - 1])) {
-    parts.pop();
-  }
-  return parts.length > 1 ? parts[parts.length - 1] : '';
-}
+const ANY = ['boto3', 'pyarrow', 'r-arrow'];
 
-/** Whether the menu offers ways to read a file. */
-export function isTable(path: string): boolean {
-  return TABLES.includes(formatOf(path));
+/** The ids of the ways to read a file, by the end of its name. */
+export function readersOf(path: string): string[] {
+  const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase();
+  return TYPES.find(([pattern]) => pattern.test(name))?.[1] ?? ANY;
 }
