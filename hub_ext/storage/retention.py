@@ -57,6 +57,8 @@ def expired(versions: Iterable[Version], before: datetime) -> Iterator[Version]:
     """
     newer: Version | None = None
     for version, following in _pairs(versions):
+        if version == newer:  # VersityGW begins a page with what ended the one before
+            continue
         if newer is None or newer.key != version.key:
             alone = following is None or following.key != version.key
             if version.deleted and alone and version.modified < before:
@@ -115,6 +117,8 @@ def sweep(
         if keep_days:
             waiting: list[Version] = []
             for version in expired(read(), now - timedelta(days=keep_days)):
+                if version.deleted and not _alone(store, version):
+                    continue
                 waiting.append(version)
                 if len(waiting) == AT_ONCE:
                     remove(waiting)
@@ -129,6 +133,13 @@ def sweep(
     except _Stopped:
         return None
     return swept
+
+
+def _alone(store: Versions, marker: Version) -> bool:
+    """Whether a delete marker hides nothing; asked again of the store, since it would be back."""
+    return not marker.latest or all(
+        row == marker for page in store.pages(marker.key) for row in page if row.key == marker.key
+    )
 
 
 class _Stopped(Exception):

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -66,8 +66,8 @@ class Versions:
     def pages(self, prefix: str = "", *, page: int = AT_ONCE) -> Iterator[list[Version]]:
         """The versions of all objects below ``prefix``, page by page.
 
-        In the order of keys, those of one key newest first; one key's versions
-        may be on two pages.
+        Those of one key are together and newest first; they may be on two
+        pages. (VersityGW lists a page's delete markers apart from its versions.)
         """
         after: dict[str, str] = {}
         while True:
@@ -83,7 +83,7 @@ class Versions:
             )
             root = _parse(answer)
             decode = _decoder(root)
-            yield [
+            listed = [
                 Version(
                     key=decode(_text(item, "Key")),
                     version=_text(item, "VersionId"),
@@ -95,6 +95,7 @@ class Versions:
                 for item in root
                 if _name(item) in ("Version", "DeleteMarker")
             ]
+            yield _by_key(listed)
             marker = decode(_text(root, "NextKeyMarker"))
             following = {"key-marker": marker} if marker else {}
             if version := _text(root, "NextVersionIdMarker"):
@@ -192,7 +193,19 @@ def _text(element: ElementTree.Element, name: str) -> str:
 
 def _decoder(root: ElementTree.Element) -> Callable[[str], str]:
     """How keys are to be read: a store that knows no encoding leaves them as they are."""
-    return unquote if _text(root, "EncodingType") == "url" else str
+    return unquote_plus if _text(root, "EncodingType") == "url" else str
+
+
+def _by_key(versions: Sequence[Version]) -> list[Version]:
+    """Grouped by key, each group newest first; what is of one instant stays in its order."""
+    groups: dict[str, list[Version]] = {}
+    for version in versions:
+        groups.setdefault(version.key, []).append(version)
+    return [
+        version
+        for group in groups.values()
+        for version in sorted(group, key=lambda each: (each.latest, each.modified), reverse=True)
+    ]
 
 
 def _instant(text: str) -> datetime:
