@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ContentsError(web.HTTPError):  # type: ignore[misc]
+class ContentsError(web.HTTPError):
     """An HTTPError whose message may hold percent signs, as names of files do.
 
     Tornado doubles them, since it takes the message for a format; Jupyter then

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from hub_ext.errors import Conflict, PublicError
 from lab_extension.contents.entries import Entry
@@ -22,6 +23,8 @@ from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.keys import MARKER, join, name_of, parent
 from lab_extension.contents.paths import OURS, checkpoint_of
 from lab_extension.contents.store import Store
+
+T = TypeVar("T")
 
 AT_ONCE = 32
 """Copies under way at the same time."""
@@ -196,7 +199,7 @@ class Mover:
             made[target] = (source.etag, copied.etag)
             self._step("move: copied one")
 
-        await at_once([lambda source=source: copy(source) for source in sources])
+        await at_once(copy, sources)
 
     async def _sources(self, move: Move) -> list[Entry]:
         return await self._entries(move.source, move.folder)
@@ -215,12 +218,10 @@ class Mover:
         return [entry for entry in await asyncio.gather(*heads) if entry]
 
     async def _remove(self, move: Move, sources: Sequence[Entry]) -> None:
-        markers = [entry.key for entry in sources if entry.key.endswith("/")]
+        markers = [entry.key.rstrip("/") for entry in sources if entry.key.endswith("/")]
         files = [entry.key for entry in sources if not entry.key.endswith("/")]
         await self._store.delete(files)
-        await at_once(
-            [lambda key=key: self._store.remove_marker(key.rstrip("/")) for key in markers]
-        )
+        await at_once(self._store.remove_marker, markers)
 
     async def _same_bytes(self, one: Entry, other: Entry) -> bool:
         async def checksum(entry: Entry) -> bytes:
@@ -252,17 +253,19 @@ async def _nothing() -> dict[str, Entry]:
     return {}
 
 
-async def at_once(jobs: Sequence[Callable[[], Awaitable[object]]], limit: int = AT_ONCE) -> None:
-    """Run all, ``limit`` at a time. The first refusal ends it, when no job runs any more."""
-    waiting = iter(jobs)
+async def at_once(
+    work: Callable[[T], Awaitable[object]], items: Sequence[T], limit: int = AT_ONCE
+) -> None:
+    """Do all, ``limit`` at a time. The first refusal ends it, once nothing is under way."""
+    waiting = iter(items)
 
     async def worker() -> None:
-        for job in waiting:
-            await job()
+        for item in waiting:
+            await work(item)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(limit, len(jobs))):
+            for _ in range(min(limit, len(items))):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         public = [error for error in errors.exceptions if isinstance(error, PublicError)]

@@ -295,6 +295,9 @@ class SessionKeys:
             )
         return Keys(found.access_key, found.secret_key, found.token)
 
+    def forget(self) -> None:
+        """The session sees by itself when its keys have ended."""
+
     def _frozen(self) -> Any:
         credentials = self._credentials()
         return credentials and credentials.get_frozen_credentials()
