@@ -28,6 +28,8 @@ _WILD = re.compile(r"[*?\[\\]")
 """What polars or DuckDB take for a pattern, or for anything but itself."""
 _ENCODED = re.compile(r"[%#?]")
 """What an address that is not percent-encoded would be misread for."""
+_VERSION = "?versionId="
+"""What s3fs, by which pandas reads, takes for the end of the key."""
 _TYPES = (
     (r"csv(\.gz)?", "csv"),
     (r"(tsv|tab)(\.gz)?", "tsv"),
@@ -76,7 +78,7 @@ def snippets(uri: str) -> list[Snippet]:
 
 
 def file_type(key: str) -> str:
-    """``csv``, ``tsv``, ``parquet``, ``jsonl``, ``json``, ``excel``, ``feather``, ``stata``, ``any``.
+    """What a file holds: a key of `_MAKERS`, ``any`` where the name does not say.
 
     By the end of the name alone, as the clients themselves do.
     """
@@ -141,7 +143,7 @@ def literal(text: str) -> str:
 
 def _csv(address: _Address, separator: str = "") -> Iterator[Snippet]:
     given = f', sep="{separator}"' if separator else ""
-    yield _pandas(f"pandas.read_csv({address.raw}{given})")
+    yield _pandas(address, "read_csv", given, packed=address.packed)
     given = f', separator="{separator}"' if separator else ""
     yield _polars(f"polars.read_csv({address.raw}{given}{_literally(address)})")
     given = f', sep="{separator}"' if separator else ""
@@ -162,7 +164,7 @@ def _tsv(address: _Address) -> Iterator[Snippet]:
 
 
 def _parquet(address: _Address) -> Iterator[Snippet]:
-    yield _pandas(f"pandas.read_parquet({address.careful})")
+    yield _python("pandas", "pandas", f"pandas.read_parquet({address.careful})")
     yield _polars(f"polars.read_parquet({address.raw}{_literally(address)})")
     yield _duckdb(address, f"read_parquet({address.raw})")
     yield _pyarrow(
@@ -172,9 +174,9 @@ def _parquet(address: _Address) -> Iterator[Snippet]:
 
 
 def _jsonl(address: _Address) -> Iterator[Snippet]:
-    yield _pandas(f"pandas.read_json({address.raw}, lines=True)")
+    yield _pandas(address, "read_json", ", lines=True")
     if address.wild:  # polars knows no way here to take a name literally
-        yield _polars("polars.read_ndjson(body.read())", before=_body(address), also="boto3")
+        yield _polars("polars.read_ndjson(body.read())", before=_body(address))
     else:
         yield _polars(f"polars.read_ndjson({address.raw})")
     yield _duckdb(address, f"read_json({address.raw})")
@@ -185,19 +187,19 @@ def _jsonl(address: _Address) -> Iterator[Snippet]:
 
 
 def _json(address: _Address) -> Iterator[Snippet]:
-    yield _pandas(f"pandas.read_json({address.raw})")
-    yield _polars("polars.read_json(body.read())", before=_body(address), also="boto3")
+    yield _pandas(address, "read_json")
+    yield _polars("polars.read_json(body.read())", before=_body(address))
     yield _duckdb(address, f"read_json({address.raw})")
-    yield _boto3(address, "json.loads(body.read())", also="json")
+    yield _boto3(address, "json.loads(body.read())", also="import json\n\n")
     yield _r_bytes(address, "jsonlite::fromJSON(rawToChar(as.raw({})))")
 
 
 def _excel(address: _Address) -> Iterator[Snippet]:
-    yield _pandas(f"pandas.read_excel({address.raw})")
+    yield _pandas(address, "read_excel")
 
 
 def _feather(address: _Address) -> Iterator[Snippet]:
-    yield _pandas(f"pandas.read_feather({address.raw})")
+    yield _pandas(address, "read_feather")
     yield _polars(
         f"polars.scan_ipc({address.raw}, glob=False).collect()"
         if address.wild
@@ -209,7 +211,7 @@ def _feather(address: _Address) -> Iterator[Snippet]:
 
 
 def _stata(address: _Address) -> Iterator[Snippet]:
-    yield _pandas(f"pandas.read_stata({address.raw})")
+    yield _pandas(address, "read_stata")
 
 
 def _any(address: _Address) -> Iterator[Snippet]:
@@ -240,13 +242,27 @@ def _body(address: _Address) -> str:
     return f'body = boto3.client("s3").get_object({place})["Body"]\n'
 
 
-def _pandas(read: str) -> Snippet:
-    return Snippet("pandas", "pandas", "python", f"import pandas\n\ndata = {read}")
+def _pandas(address: _Address, function: str, given: str = "", *, packed: bool = False) -> Snippet:
+    if _VERSION not in address.key:
+        return _python("pandas", "pandas", f"pandas.{function}({address.raw}{given})")
+    given += ', compression="gzip"' if packed else ""
+    return _python(
+        "pandas",
+        "pandas",
+        f"pandas.{function}(io.BytesIO(body.read()){given})",
+        before=_body(address),
+        also="import io\n\nimport boto3\n",
+    )
 
 
-def _polars(read: str, *, before: str = "", also: str = "") -> Snippet:
-    imports = f"import {also}\nimport polars" if also else "import polars"
-    return Snippet("polars", "Polars", "python", f"{imports}\n\n{before}data = {read}")
+def _polars(read: str, *, before: str = "") -> Snippet:
+    also = "import boto3\n" if before else ""
+    return _python("polars", "Polars", read, before=before, also=also)
+
+
+def _python(module: str, label: str, read: str, *, before: str = "", also: str = "") -> Snippet:
+    code = f"{also}import {module}\n\n{before}data = {read}"
+    return Snippet(module, label, "python", code)
 
 
 def _duckdb(address: _Address, read: str) -> Snippet:
@@ -275,8 +291,7 @@ def _pyarrow(imports: str, address: _Address, read: str) -> Snippet:
 
 
 def _boto3(address: _Address, read: str, *, also: str = "") -> Snippet:
-    imports = f"import {also}\n\nimport boto3" if also else "import boto3"
-    return Snippet("boto3", "boto3", "python", f"{imports}\n\n{_body(address)}data = {read}")
+    return _python("boto3", "boto3", read, before=_body(address), also=also)
 
 
 def _r(read: str) -> Snippet:
