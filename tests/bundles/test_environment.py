@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from hub_ext.bundles.environment import (
     lock,
     materialise,
 )
+from hub_ext.bundles.environment.equipped import equip
 from hub_ext.bundles.environment.made import MARKER
 from hub_ext.bundles.environment.uv import explain, uv_environment
 from hub_ext.errors import PublicError, Unavailable
@@ -240,12 +242,36 @@ def test_an_environment_is_built_once_and_found_again(index: Any, uv: Path, tmp_
     done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1.0", str(folder / made.sha256)]
     assert [(p.name, p.version) for p in listing(python).packages] == [("tiny", "1.0")]
+    # What the platform adds is there, and comes back: an older one may have built it.
+    (ours,) = (folder / made.sha256).glob("lib/python3*/site-packages/almanac_duckdb.pth")
+    ours.unlink()
     marker = folder / made.sha256 / MARKER
     os.utime(marker, (1, 1))
     # With the index gone and uv too, what is there is used.
     assert materialise(made, folder, Path("/nope"), {}, log=lines.append) == python
     assert marker.stat().st_mtime > 1
     assert len(lines) == 1
+    assert ours.exists()
+
+
+def test_duckdb_is_shown_the_extensions_that_were_installed_as_packages(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    packages = environment / "lib" / "python3.12" / "site-packages"
+    extension = packages / "duckdb_extension_httpfs" / "extensions" / "v1.5.5"
+    extension.mkdir(parents=True)
+    (extension / "httpfs.duckdb_extension").write_bytes(b"an extension")
+    equip(environment)
+    (link,) = (environment / "share" / "almanac" / "duckdb").glob(
+        "v1.5.5/*/httpfs.duckdb_extension"
+    )
+    assert re.fullmatch(r"(linux|osx)_(amd64|arm64|\w+)", link.parent.name)
+    # Moved with the environment, and mended where it led elsewhere.
+    link.unlink()
+    link.symlink_to("/nowhere")
+    equip(environment)
+    environment.rename(tmp_path / "moved")
+    moved = tmp_path / "moved" / link.relative_to(environment)
+    assert moved.read_bytes() == b"an extension"
 
 
 @pytest.mark.parametrize("damage", ["marker", "python"])
