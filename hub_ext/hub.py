@@ -15,6 +15,7 @@ from hub_ext.auth import roles
 from hub_ext.errors import PublicError
 from hub_ext.names import Project
 from hub_ext.settings import Settings
+from hub_ext.spawners.homes import BUCKET_VARIABLE
 from hub_ext.state import Endpoints, StateFolder, default_state
 
 JOBS_PREFIX = "/services/jobs"
@@ -156,6 +157,7 @@ def servers(
             "",
         ),
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": token_file,
+        BUCKET_VARIABLE: bucket,
         "ALMANAC_PROJECT_URI": project_uri,
         "ALMANAC_OUTPUT_URI": outputs,
     }

@@ -22,7 +22,7 @@ from hub_ext.bundles import bundle, checks, environment, snapshot
 from hub_ext.bundles.kernels import KernelFinder
 from hub_ext.bundles.parameters import resolve
 from hub_ext.bundles.spec import Finding
-from hub_ext.errors import Conflict, Invalid, NotFound, PublicError
+from hub_ext.errors import Conflict, Invalid, NotFound, PublicError, Unavailable
 from hub_ext.names import Project
 from lab_extension.service import JobService
 
@@ -82,12 +82,15 @@ async def notebook_file(contents: Any, path: str) -> Path:
 
     Args:
         contents: the server's contents manager. It alone knows its root
-            folder, and refuses paths that lead out of it.
+            folder, and refuses paths that lead out of it. One that keeps
+            notebooks elsewhere has ``on_disk``, which fetches a notebook with
+            what lies beside it.
         path: as the panel knows the notebook.
 
     Raises:
         NotFound: there is no such notebook below the server's folder.
         NotOnDisk: the contents manager keeps its notebooks elsewhere.
+        PublicError: it cannot be fetched from there.
     """
     path = path.strip("/")
     shown = path if len(path) <= 200 else f"{path[:200]}…"
@@ -95,18 +98,23 @@ async def notebook_file(contents: Any, path: str) -> Path:
     if not path or "\0" in path:
         raise missing
     drive, separator, _ = path.partition(":")
-    if not hasattr(contents, "_get_os_path") or (separator and "/" not in drive):
+    fetches = hasattr(contents, "on_disk")
+    if not fetches and (not hasattr(contents, "_get_os_path") or (separator and "/" not in drive)):
         raise NotOnDisk(
             f"{path} is not on this server's disk, and only notebooks there can go into "
             "production so far.",
             mend="Save a copy in your own folder and open that.",
         )
     try:
-        file = Path(contents._get_os_path(path))
         hidden = not contents.allow_hidden and await ensure_async(contents.is_hidden(path))
-        found = not hidden and await asyncio.to_thread(file.is_file)
+        if hidden:
+            raise missing
+        file = Path(await contents.on_disk(path) if fetches else contents._get_os_path(path))
+        found = await asyncio.to_thread(file.is_file)
     # OSError: of a name that is longer than the system's names.
     except (HTTPError, ValueError, OSError) as error:
+        if isinstance(error, HTTPError) and error.status_code >= 500:
+            raise Unavailable(str(error.log_message), mend="Try again in a moment.") from error
         raise missing from error
     if not found:
         raise missing
@@ -117,6 +125,12 @@ def read(file: Path) -> tuple[snapshot.Snapshot, list[Finding]]:
     """Snapshot and findings of a notebook on disk. Blocks."""
     taken = snapshot.take(file, owner=os.environ.get(_USER_VARIABLE, ""), kernels=KernelFinder())
     return taken, list(checks.check(taken))
+
+
+def project_of(path: str) -> str | None:
+    """The project in whose folder a notebook lies; None for somebody's own."""
+    segments = path.strip("/").split("/")
+    return segments[1] if segments[0] == "projects" and len(segments) > 2 else None
 
 
 def suggested_name(path: str) -> str:
@@ -142,6 +156,7 @@ async def describe(contents: Any, path: str, jobs: JobService) -> dict[str, Any]
         "parameters": [parameter.model_dump(mode="json") for parameter in taken.parameters],
         "findings": [finding.model_dump(mode="json") for finding in findings],
         "job": job,
+        "project": project_of(path),
         "projects": projects,
         "service": problem,
     }
@@ -157,21 +172,26 @@ async def _known_to(
         )
     except PublicError as error:
         return [], None, error.problem()
-    return me["projects"], own_job(page["items"], me["name"]), None
+    return me["projects"], own_job(page["items"], me["name"], project_of(path)), None
 
 
-def own_job(jobs: list[dict[str, Any]], user: str) -> dict[str, Any] | None:
+def own_job(
+    jobs: list[dict[str, Any]], user: str, project: str | None = None
+) -> dict[str, Any] | None:
     """The job that this user's notebook is already.
 
     A path means something in one person's folder only: a colleague's job with
-    the same path came from another notebook.
+    the same path came from another notebook. In a project's folder it is the
+    same notebook for all of its members.
     """
     mine = (user, f"user:{user}")
     return next(
         (
             job
             for job in jobs
-            if job["created_by"] in mine or job["latest_version"]["created_by"] in mine
+            if (project is not None and job["project"] == project)
+            or job["created_by"] in mine
+            or job["latest_version"]["created_by"] in mine
         ),
         None,
     )

@@ -111,6 +111,7 @@ def test_people_s_servers_find_jobs_and_data_and_no_secret(
     assert environment["ALMANAC_PROJECT_URI"].startswith("s3://almanac/home/ana-luc-a--")
     assert environment["ALMANAC_OUTPUT_URI"] == environment["ALMANAC_PROJECT_URI"] + "/outputs"
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:8333"
+    assert environment["ALMANAC_STORE_BUCKET"] == "almanac"
     assert environment["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"].startswith(str(tmp_path / "home"))
     assert environment["HTTPS_PROXY"] == "http://proxy:3128"
     assert "AWS_SECRET_ACCESS_KEY" not in environment

@@ -25,6 +25,7 @@ from hub_ext.names import Project
 if TYPE_CHECKING:
     from hub_ext.client import JobsClient
 
+MIRRORS = ".almanac/files/"
 ROOT_VARIABLE = "JUPYTER_SERVER_ROOT"
 KERNELS_VARIABLE = "JUPYTER_PATH"
 
@@ -211,7 +212,9 @@ def shown_path(notebook: Path, environ: Mapping[str, str]) -> str:
     root = environ.get(ROOT_VARIABLE)
     path = notebook.resolve()
     if root and path.is_relative_to(Path(root).resolve()):
-        return path.relative_to(Path(root).resolve()).as_posix()
+        inside = path.relative_to(Path(root).resolve()).as_posix()
+        # Of a notebook in object storage, what is on disk is its mirror.
+        return inside.removeprefix(MIRRORS)
     return str(path)
 
 

@@ -111,6 +111,10 @@ async def _run(
             f"others can reach {addresses.public_ip}:{addresses.public_port}, and there is no TLS: "
             "put a proxy that has it in front, or passwords can be read on their way"
         )
+    show.note(
+        "everybody's servers, jobs and files are this one account's: who runs code here is kept "
+        "from others' files by the hub and the object store, and not by the system"
+    )
     # A users file that cannot be read is told before anything starts, not after.
     UsersFile(state.users_file).names()
     for name in SECRETS:

@@ -15,7 +15,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Integer, Unicode, default
 
 from hub_ext.processes import ProcessId
-from hub_ext.spawners.homes import WORK, home_of, prepare
+from hub_ext.spawners.homes import ONE_ACCOUNT_VARIABLE, home_of, prepare, server_arguments
 
 KEPT_VARIABLES = ["LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"]
 
@@ -68,7 +68,8 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
 
     @default("notebook_dir")  # type: ignore[untyped-decorator]
     def _default_notebook_dir(self) -> str:
-        return str(self.home / WORK)
+        # The folder above: what a server shows of it is `work`, beside the object storage.
+        return str(self.home)
 
     @property
     def home(self) -> Path:
@@ -87,6 +88,7 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
             # JupyterLab's would install into the environment that it runs in,
             # which is the platform's own, hub included.
             args.append(f"{EXTENSION_MANAGER}=readonly")
+        args += server_arguments(args)
         if os.geteuid() == 0:
             # In a container, say: it is the account that the operator has chosen,
             # and Jupyter Server refuses to start under it without this.
@@ -96,6 +98,7 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         env["USER"] = env["LOGNAME"] = self.user.name
         env["HOME"] = str(self.home)
+        env[ONE_ACCOUNT_VARIABLE] = "1"
         env["SHELL"] = os.environ.get("SHELL") or "/bin/sh"
         return env
 
@@ -104,14 +107,12 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has
         return paths
 
     async def start(self) -> tuple[str, int]:
-        work = await asyncio.to_thread(
-            prepare, self.home, Path(self.examples) if self.examples else None
-        )
+        await asyncio.to_thread(prepare, self.home, Path(self.examples) if self.examples else None)
         own: dict[str, Any] = self.popen_kwargs
         log = self._open_log()
         try:
             self.popen_kwargs = {
-                "cwd": str(work),
+                "cwd": str(self.home),
                 "stdin": subprocess.DEVNULL,
                 "stdout": log,
                 "stderr": log,

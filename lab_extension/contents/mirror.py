@@ -101,10 +101,17 @@ class Mirror:
         self._conflicts: dict[str, tuple[Here, str | None]] = {}
         self._told: dict[str, dict[str, str]] = {}
 
-    def use(self, store: Store, *, writable: bool) -> None:
+    def use(
+        self,
+        store: Store,
+        *,
+        writable: bool,
+        admit: Callable[[str, int], Awaitable[None]] | None = None,
+    ) -> None:
         """From now on by this store: the rights have changed."""
         self._store = store
         self._objects = Objects(store)
+        self._admit = admit
         self.writable = writable
 
     def path(self, key: str = "") -> Path:

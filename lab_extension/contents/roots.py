@@ -20,15 +20,16 @@ from tornado.web import HTTPError
 from traitlets import Float, Instance, Int, Type, Unicode, default
 
 from hub_ext.errors import PublicError
-from lab_extension.contents import crossing
+from lab_extension.contents import crossing, handlers
+from lab_extension.contents.answers import http_error
 from lab_extension.contents.ends import Disk, End, Objects
 from lab_extension.contents.faults import AlreadyThere
 from lab_extension.contents.files import FilesHandler
 from lab_extension.contents.granted import GrantedKeys
 from lab_extension.contents.keeper import Keeper
 from lab_extension.contents.keys import hidden, join, name_of, parent
-from lab_extension.contents.mirror import Limits
-from lab_extension.contents.models import Located, folder_model, http_error
+from lab_extension.contents.mirror import Limits, Mirror
+from lab_extension.contents.models import Located, folder_model
 from lab_extension.contents.paths import parse
 from lab_extension.contents.places import HOME, PROJECTS, Place, Places
 from lab_extension.contents.root_managers import ObjectRoot, StorageRoot, WorkRoot
@@ -168,6 +169,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        handlers.prefer(self.parent)
         self.service = JobService.from_environment()
         self._started = datetime.now(UTC)
         self._objects: dict[str, ObjectRoot] = {}
@@ -196,7 +198,8 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         if root == WORK:
             # It is given the whole path: its folder is the one above.
             return self.work, join(WORK, inside) if inside else WORK
-        if root != HOME and not root.startswith(f"{PROJECTS}/") or not self.bucket:
+        known = root == HOME or root.startswith(f"{PROJECTS}/")
+        if not known or not self.bucket:
             raise HTTPError(404, f"No such file or directory: {path}")
         place = await self.places.find(root)
         if place is None:
@@ -212,26 +215,40 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
 
     def _object_root(self, place: Place) -> ObjectRoot:
         there = self._objects.get(place.root)
-        if there is not None and there.place == place:
+        if there is not None and (there.place.writable, there.place.full) == (
+            place.writable,
+            place.full,
+        ):
+            if there.place != place:
+                there.become(place)
             return there
-        # Other rights than before: keys that were granted for those are no use now.
-        made = self.object_class(
-            parent=self,
-            log=self.log,
-            place=place,
-            store=Store(
-                StoreSettings(
-                    endpoint_url=self.endpoint_url or None,
-                    bucket=self.bucket,
-                    prefix=place.prefix,
-                    region=self.region_name,
-                    credentials=GrantedKeys(self.service, place.project),
-                )
-            ),
+        # Other rights than before: the keys that were granted for those are of no use now.
+        store = Store(
+            StoreSettings(
+                endpoint_url=self.endpoint_url or None,
+                bucket=self.bucket,
+                prefix=place.prefix,
+                region=self.region_name,
+                credentials=GrantedKeys(self.service, place.project),
+            )
         )
+        made: ObjectRoot = self.object_class(parent=self, log=self.log, place=place, store=store)
+        made._pre_save_hooks = list(self._pre_save_hooks)
+        made._post_save_hooks = list(self._post_save_hooks)
         if there is not None:
             made.mirror = there.mirror
-            made.mirror.use(made.store, writable=place.writable and not place.full)
+            made.mirror.use(store, writable=place.writable, admit=made.admit)
+        else:
+            made.mirror = Mirror(
+                place.root,
+                store,
+                Path(self.root_dir) / MIRRORS,
+                Path(self.root_dir) / STATES / f"{place.root}.json",
+                log=self.log,
+                writable=place.writable,
+                limits=Limits(self.mirror_max_bytes, self.mirror_max_files),
+                admit=made.admit,
+            )
         self._objects[place.root] = made
         return made
 
@@ -239,7 +256,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         """Write back what notebooks wrote, and close connections."""
         await self._keeper.close()
         for there in self._objects.values():
-            await there.store.close()
+            await there.close()
 
     # -- what is there -----------------------------------------------------------
 
@@ -250,7 +267,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
             if error.status_code == 404:
                 return False
             raise
-        return manager is None or bool(await manager.dir_exists(inside))
+        return manager is None or bool(await manager.ask("dir_exists", inside))
 
     async def file_exists(self, path: str) -> bool:
         try:
@@ -259,7 +276,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
             if error.status_code == 404:
                 return False
             raise
-        return manager is not None and bool(await manager.file_exists(inside))
+        return manager is not None and bool(await manager.ask("file_exists", inside))
 
     async def is_hidden(self, path: str) -> bool:
         root, inside = split(path)
@@ -273,7 +290,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
             if error.status_code == 404:
                 return hidden(inside)
             raise
-        return manager is not None and bool(await manager.is_hidden(within))
+        return manager is not None and bool(await manager.ask("is_hidden", within))
 
     async def get(
         self,
@@ -285,9 +302,10 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
     ) -> dict[str, Any]:
         manager, inside = await self._root(path)
         if manager is not None:
-            return await manager.get(
-                inside, content=content, type=type, format=format, require_hash=require_hash
+            model: dict[str, Any] = await manager.ask(
+                "get", inside, content=content, type=type, format=format, require_hash=require_hash
             )
+            return model
         if type not in (None, "directory"):
             raise HTTPError(400, f"{inside or '/'} is a directory, not a {type}", reason="bad type")
         return await self._above(inside, content=content)
@@ -367,13 +385,13 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
 
     async def save(self, model: dict[str, Any], path: str = "") -> dict[str, Any]:
         manager, inside = await self._writing(path, "saved")
-        saved = await manager.save(model, inside)
+        saved: dict[str, Any] = await manager.ask("save", model, inside)
         self._keeper.changed(path.strip("/"))
         return saved
 
     async def new(self, model: dict[str, Any] | None = None, path: str = "") -> dict[str, Any]:
         manager, inside = await self._writing(path, "made")
-        made = await manager.new(model, inside)
+        made: dict[str, Any] = await manager.ask("new", model, inside)
         self._keeper.changed(path.strip("/"))
         return made
 
@@ -386,18 +404,18 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         manager, inside = await self._root(path)
         if manager is None:
             raise HTTPError(403, _fixed(join(inside, "x") if inside else "x", "made"))
-        made = await manager.new_untitled(inside, type=type, ext=ext)
+        made: dict[str, Any] = await manager.ask("new_untitled", inside, type=type, ext=ext)
         self._keeper.changed(made["path"])
         return made
 
     async def delete(self, path: str) -> None:
         manager, inside = await self._writing(path, "deleted")
-        await manager.delete(inside)
+        await manager.ask("delete", inside)
         self._keeper.changed(path.strip("/"))
 
     async def delete_file(self, path: str) -> None:
         manager, inside = await self._writing(path, "deleted")
-        await manager.delete_file(inside)
+        await manager.ask("delete_file", inside)
         self._keeper.changed(path.strip("/"))
 
     async def rename_file(self, old_path: str, new_path: str) -> None:
@@ -414,7 +432,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         source, inside = await self._writing(old_path, "renamed")
         target, to = await self._writing(new_path, "made")
         if source is target:
-            await (source.rename if with_checkpoints else source.rename_file)(inside, to)
+            await source.ask("rename" if with_checkpoints else "rename_file", inside, to)
         else:
             await self._move(old_path, source, inside, new_path, target, to)
         self._keeper.changed(old_path)
@@ -431,7 +449,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
     ) -> None:
         await self._require_visible(old_path, new_path)
         source.require_writable()
-        target.require_writable()
+        target.require_room()
         if not await target.dir_exists(parent(to)):
             raise HTTPError(404, f"No such directory: {parent(new_path)}")
         shown = (old_path, new_path)
@@ -459,7 +477,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         if target is None:
             raise HTTPError(403, _fixed(to_path, "copied to"))
         if source is target:
-            made = await source.copy(inside, to)
+            made: dict[str, Any] = await source.ask("copy", inside, to)
         else:
             made = await self._copy_across(from_path, source, inside, target, to_path, to)
         self._keeper.changed(made["path"])
@@ -476,7 +494,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         to: str,
     ) -> dict[str, Any]:
         await self._require_visible(from_path, to_path)
-        target.require_writable()
+        target.require_room()
         if await target.dir_exists(to):
             name = copy_pat.sub(".", name_of(from_path))
             name = await target.increment_filename(name, to, insert="-Copy")
@@ -492,7 +510,8 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
             await _undo(end, to)
             raise
         self.emit(data={"action": "copy", "path": to_path, "source_path": from_path})
-        return await target.get(to, content=False)
+        made: dict[str, Any] = await target.ask("get", to, content=False)
+        return made
 
     async def _require_visible(self, *paths: str) -> None:
         if not self.allow_hidden:
@@ -509,26 +528,26 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
 
     async def create_checkpoint(self, path: str) -> Any:
         manager, inside = await self._writing(path, "saved")
-        return await manager.create_checkpoint(inside)
+        return await manager.ask("create_checkpoint", inside)
 
     async def restore_checkpoint(self, checkpoint_id: str, path: str) -> None:
         manager, inside = await self._writing(path, "restored")
-        await manager.restore_checkpoint(checkpoint_id, inside)
+        await manager.ask("restore_checkpoint", checkpoint_id, inside)
         self._keeper.changed(path.strip("/"))
 
     async def list_checkpoints(self, path: str) -> Any:
         manager, inside = await self._root(path)
-        return [] if manager is None else await manager.list_checkpoints(inside)
+        return [] if manager is None else await manager.ask("list_checkpoints", inside)
 
     async def delete_checkpoint(self, checkpoint_id: str, path: str) -> None:
         manager, inside = await self._writing(path, "deleted")
-        await manager.delete_checkpoint(checkpoint_id, inside)
+        await manager.ask("delete_checkpoint", checkpoint_id, inside)
 
     async def trust_notebook(self, path: str) -> None:
         manager, inside = await self._root(path)
         if manager is None:
             raise HTTPError(400, f"{path or '/'} is a directory, not a notebook")
-        await manager.trust_notebook(inside)
+        await manager.ask("trust_notebook", inside)
 
     # -- kernels and snapshots --------------------------------------------------------
 
@@ -622,7 +641,7 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
     async def resolve_path(self, path: str) -> str | None:
         """The API path of a file on disk, that a traceback or a debugger names."""
         top = Path(self.root_dir)
-        at = Path(path).expanduser()
+        at = Path(path)
         if not at.is_absolute():
             return None
         mirrored = top / MIRRORS

@@ -45,8 +45,8 @@ def open_notebook(page: Page, *path: str) -> None:
 
 
 def go_to_notebook(page: Page, tree: Tree, name: str) -> None:
-    """Open a notebook by its address, in a JupyterLab that restores nothing of earlier tests."""
-    page.goto(f"{tree.url}/user/{tree.user}/lab/tree/{name}?reset")
+    """Open one of ``work/`` by its address, in a JupyterLab that restores nothing of before."""
+    page.goto(f"{tree.url}/user/{tree.user}/lab/tree/work/{name}?reset")
     expect(page.locator("#jupyterlab-splash")).to_have_count(0)
     expect(page.locator(".jp-NotebookPanel-toolbar:visible")).to_be_visible()
     expect(page.locator(".jp-Notebook:visible .jp-Cell").first).to_be_visible()

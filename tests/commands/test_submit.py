@@ -61,8 +61,10 @@ def test_the_time_zone_is_the_machines(
 
 def test_the_notebooks_path_is_as_jupyterlab_names_it(tmp_path: Path) -> None:
     notebook = tmp_path / "work" / "a" / "b.ipynb"
-    inside = submit.shown_path(notebook, {"JUPYTER_SERVER_ROOT": str(tmp_path / "work")})
-    assert inside == "a/b.ipynb"
+    assert submit.shown_path(notebook, {"JUPYTER_SERVER_ROOT": str(tmp_path)}) == "work/a/b.ipynb"
+    mirrored = tmp_path / ".almanac" / "files" / "home" / "a" / "b.ipynb"
+    inside = submit.shown_path(mirrored, {"JUPYTER_SERVER_ROOT": str(tmp_path)})
+    assert inside == "home/a/b.ipynb"
     assert submit.shown_path(notebook, {"JUPYTER_SERVER_ROOT": "/elsewhere"}) == str(notebook)
     assert submit.shown_path(notebook, {}) == str(notebook)
 

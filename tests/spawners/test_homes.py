@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_ext.spawners.homes import home_of, prepare
+from hub_ext.spawners.homes import home_of, prepare, server_arguments
 
 
 @pytest.fixture
@@ -46,3 +46,12 @@ def test_two_people_never_share_a_folder(tmp_path: Path) -> None:
     homes = [home_of(tmp_path, name) for name in names]
     assert len(set(homes)) == len(names)
     assert {home.parent for home in homes} == {tmp_path}
+
+
+def test_a_server_shows_the_roots_unless_its_operator_chose_otherwise() -> None:
+    assert server_arguments([]) == [
+        "--ServerApp.contents_manager_class=lab_extension.contents.RootsContentsManager",
+        "--TerminalsExtensionApp.terminal_manager_class=lab_extension.terminals.TerminalManager",
+    ]
+    own = "--ServerApp.contents_manager_class=site.Files"
+    assert not any("contents_manager_class" in added for added in server_arguments([own]))

@@ -102,7 +102,8 @@ def test_the_environment_is_an_allow_list(
     assert environment["HOME"] == str(spawner.home)
     assert environment["USER"] == "Ana"
     assert spawner.home.parent == tmp_path / "homes"
-    assert spawner.notebook_dir == str(spawner.home / "work")
+    assert environment["ALMANAC_ONE_ACCOUNT"] == "1"
+    assert spawner.notebook_dir == str(spawner.home)
 
 
 def test_no_token_is_in_the_command(spawner: LocalSpawner) -> None:

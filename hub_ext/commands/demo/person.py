@@ -124,7 +124,7 @@ class Person:
         return bool(model.json().get("servers"))
 
     def save_notebook(self, name: str, notebook: Mapping[str, Any]) -> None:
-        """Put a notebook into the server's folder by the contents API."""
+        """Put a notebook into one of the server's folders by the contents API."""
         body = {"type": "notebook", "format": "json", "content": notebook}
         path = f"{self.server}api/contents/{quote(name)}"
         self._expect(self.write("PUT", path, json=body), "saving the notebook")

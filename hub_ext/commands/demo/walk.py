@@ -29,6 +29,7 @@ from hub_ext.state import Endpoints
 
 USER = "demo"
 EXAMPLE = "seasonal-adjustment.ipynb"
+PATH = f"work/{EXAMPLE}"
 JOB = "Seasonal adjustment"
 CRON = "* * * * *"
 """Every minute: the next tick after the test is never further away."""
@@ -97,12 +98,12 @@ def _walk(recorder: Recorder, tree: Tree) -> None:
             person.start_server(seen=say)
             step.outcome = f"ready at {person.server}"
         with recorder.step("Open the example") as step:
-            person.save_notebook(EXAMPLE, example)
-            step.outcome = f"{EXAMPLE}, {len(example['cells'])} cells"
+            person.save_notebook(PATH, example)
+            step.outcome = f"{PATH}, {len(example['cells'])} cells"
         with recorder.step("Productionize") as step:
             job = person.productionize(
                 {
-                    "path": EXAMPLE,
+                    "path": PATH,
                     "name": JOB,
                     "project": None,
                     "schedule": {"cron": CRON, "timezone": "UTC"},
