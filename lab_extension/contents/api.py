@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import os
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jupyter_server.utils import ensure_async
@@ -130,7 +131,12 @@ class StorageHandler(Documents):
         return located
 
     def path_argument(self, *, required: bool = True) -> str:
-        path: str = self.get_query_argument("path", "", strip=False).strip("/")
+        # As it was sent: Tornado's own reading has spaces for control characters.
+        raw: list[bytes] = self.request.query_arguments.get("path", [b""])
+        try:
+            path = raw[-1].decode().strip("/")
+        except UnicodeDecodeError as error:
+            raise Invalid("The path is not UTF-8.", field="path") from error
         if required and not path:
             raise Invalid("Which file is meant?", mend="Give its path.", field="path")
         return path
@@ -208,9 +214,9 @@ class CodeHandler(StorageHandler):
 
     @storage
     async def get(self) -> None:
+        located = await self.locate(self.path_argument())
         from lab_extension.contents import snippets
 
-        located = await self.locate(self.path_argument())
         self.answer({"items": snippets.items(located.store.uri(located.key))})
 
 
@@ -316,10 +322,36 @@ class UsageHandler(StorageHandler):
                         "writable": root.writable,
                         **self.meter.read(root.root, functools.partial(root.store.usage, root.key)),
                     }
-                    for root in await contents.storage_roots()
+                    for root in await _roots(contents)
                 ]
             }
         )
+
+
+@dataclass(frozen=True)
+class Root:
+    """What sizes are told of.
+
+    Attributes:
+        limit: bytes; None where there is none.
+    """
+
+    root: str
+    title: str
+    store: Any
+    key: str
+    limit: int | None
+    writable: bool
+
+
+async def _roots(contents: Any) -> list[Any]:
+    """All of them, of a contents manager that has several; else the one."""
+    if hasattr(contents, "storage_roots"):
+        roots: list[Any] = await contents.storage_roots()
+        return roots
+    there = await contents.locate("")
+    limit = getattr(contents, "quota_bytes", 0) or None
+    return [Root("", "Files", there.store, there.key, limit, there.writable)]
 
 
 def shown(path: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -22,14 +22,12 @@ from tornado import iostream, web
 
 from hub_ext.errors import PublicError
 from lab_extension.contents import ranges
-from lab_extension.contents.entries import Entry, Opened
-from lab_extension.contents.faults import Changed, Missing, StoreDown
+from lab_extension.contents.entries import Entry
+from lab_extension.contents.faults import Changed, Missing
 from lab_extension.contents.ranges import Answer
 
 PIECE = 1 << 20
 """Bytes that are handed to the connection at a time."""
-AGAIN = 3
-"""How often a read that breaks off is taken up again, with nothing read in between."""
 
 
 class FilesHandler(AuthenticatedFileHandler):  # type: ignore[misc]
@@ -161,7 +159,7 @@ class FilesHandler(AuthenticatedFileHandler):  # type: ignore[misc]
 
 
 class Source:
-    """One version of one object, read from end to end whatever happens to the store meanwhile."""
+    """One version of one object, the same from the first byte to the last."""
 
     def __init__(self, located: Any):
         self._store = located.store
@@ -176,49 +174,20 @@ class Source:
     async def pieces(self, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive), at most `PIECE` at a time.
 
-        A store that restarts, or that closes a connection because the client is
-        slow, costs a new request for the rest. The rest is of the same object:
-        an object that was written over meanwhile ends the download.
-
         Raises:
             Changed, Missing: the object is not there any more.
-            StoreDown: the store does not come back.
+            StoreDown: the store does not answer; for a while it has been asked again.
         """
-        failures = 0
-        while start < end:
-            try:
-                opened = await self._open(start, end)
-                async with _closing(opened.chunks) as chunks:
-                    async for chunk in chunks:
-                        view = memoryview(chunk)
-                        for at in range(0, len(view), PIECE):
-                            piece = bytes(view[at : at + PIECE])
-                            start += len(piece)
-                            failures = 0
-                            yield piece
-                if start < end:
-                    raise StoreDown("The object store sent less than the file holds.")
-            except StoreDown:
-                failures += 1
-                if failures > AGAIN:
-                    raise
-                await asyncio.sleep(0.2 * 2**failures)
-
-    async def _open(self, start: int, end: int) -> Opened:
-        opened: Opened = await self._store.open(
+        if start == end:
+            return
+        opened = await self._store.open(
             self._key, start=start, end=end, version=self._version, if_match=self.entry.etag
         )
-        return opened
-
-
-@contextlib.asynccontextmanager
-async def _closing(chunks: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
-    """Ends a stream that is not read to its end, where it is of a kind that can be ended."""
-    try:
-        yield chunks
-    finally:
-        if (close := getattr(chunks, "aclose", None)) is not None:
-            await close()
+        async with contextlib.aclosing(opened.chunks) as chunks:
+            async for chunk in chunks:
+                view = memoryview(chunk)
+                for at in range(0, len(view), PIECE):
+                    yield bytes(view[at : at + PIECE])
 
 
 def content_type(name: str) -> str:

@@ -127,7 +127,7 @@ class Sharing(Configurable):  # type: ignore[misc]
         if limit is None:
             return Offer(False, [], None, "Share links are switched off here.")
         choices = offered(self.choices, limit)
-        return Offer(True, choices, min(choices, key=_from_a_day), on_one_machine(store.endpoint))
+        return Offer(True, choices, min(choices, key=_from_a_day), on_one_machine(store))
 
     async def link(self, store: Any, key: str, seconds: int, version: str | None = None) -> Link:
         """An address for so long, or for as long as the keys live if that is less.
@@ -172,14 +172,14 @@ class Sharing(Configurable):  # type: ignore[misc]
         answer = await self._platform.jobs.post(
             "share", {"key": whole, "seconds": seconds, "version": version}
         )
-        note = on_one_machine(store.endpoint) if answer["reach"] == "machine" else ""
+        note = on_one_machine(store) if answer["reach"] == "machine" else ""
         return Link(str(answer["url"]), datetime.fromisoformat(answer["expires"]), note)
 
     async def _signed_here(self, store: Any, key: str, seconds: int, version: str | None) -> Link:
         seconds = int(min(seconds, (await _left(store)).total_seconds()))
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         url = await store.presign(key, seconds, version=version)
-        return Link(url, expires, on_one_machine(store.endpoint))
+        return Link(url, expires, on_one_machine(store))
 
 
 def offered(choices: Sequence[int], limit: int) -> list[int]:
@@ -193,15 +193,15 @@ def _from_a_day(seconds: int) -> int:
 
 async def _left(store: Any) -> timedelta:
     """How long the store's keys are good yet."""
-    expires: datetime | None = await store.keys_expire()
+    expires: datetime | None = await store.keys_end()
     if expires is None:
         return timedelta(seconds=WEEK)
     return max(expires - datetime.now(UTC) - _MARGIN, timedelta(seconds=1))
 
 
-def on_one_machine(endpoint: str) -> str:
+def on_one_machine(store: Any) -> str:
     """What to say of links to a store that other machines cannot reach; empty for any other."""
-    host = urlsplit(endpoint).hostname or ""
+    host = urlsplit(store.settings.public_url or store.endpoint).hostname or ""
     try:
         local = ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -155,12 +155,12 @@ class Store:
 
     # Reading
 
-    async def head(self, key: str) -> Entry:
-        """Raises Missing."""
+    async def head(self, key: str, *, version: str | None = None) -> Entry:
+        """What is known of an object, or of an old version of it. Raises Missing."""
         full = self._full(key)
-        if regular(full):
+        if regular(full) and version is None:
             return self._entry(await self._objects.head(full))
-        return self._entry((await self._api.head(full))[0])
+        return self._entry((await self._api.head(full, version=version))[0])
 
     async def read(
         self, key: str, *, version: str | None = None, if_match: str | None = None
@@ -507,6 +507,9 @@ class Store:
     ) -> Entry | None:
         """What was written, as far as the answer says; None where it says nothing."""
         try:
+            if begin.endswith("/") or end.endswith("/"):  # stores differ in whether they copy these
+                _, data, media_type = await self._api.get(begin)
+                return await self._api.put(end, data, media_type=media_type)
             if in_parts:
                 return await self._api.copy_in_parts(begin, end, **asked)
             if not any(asked.values()) and regular(begin) and regular(end):
@@ -524,6 +527,8 @@ class Store:
         full = list(dict.fromkeys(self._full(key) for key in keys))
         plain = [key for key in full if regular(key)]
         odd = [key for key in full if not regular(key)]
+        for key in odd:
+            self._api.client.url(key)  # refuses dots, which some stores would resolve
         if plain:
             await self._objects.delete(plain)
         # XML has no way to write a control character.

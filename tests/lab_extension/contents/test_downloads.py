@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
+import jinja2
 import pytest
+from jupyter_server import DEFAULT_TEMPLATE_PATH_LIST
+from jupyter_server.auth import AllowAllAuthorizer, PasswordIdentityProvider
+from jupyter_server.services.contents.manager import AsyncContentsManager
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
 
 from lab_extension.contents import files
 from lab_extension.contents.entries import Entry, Opened
 from lab_extension.contents.faults import Changed, StoreDown
-from lab_extension.contents.files import Source
+from lab_extension.contents.files import FilesHandler, Source
 from tests.lab_extension.conftest import eventually
 from tests.support.object_labs import ObjectLab, object_lab
 from tests.support.stores import RunningStore
@@ -101,17 +107,16 @@ def test_a_client_that_goes_away_ends_its_download(lab: ObjectLab, large: str) -
     assert "StreamClosedError" not in log
 
 
-# What a store does only when it fails: these stand in for it.
+# What a store does only when it fails: this stands in for it.
 
 
 @dataclass
 class Fragile:
-    """A store whose answers break off after some bytes, as often as it is told."""
+    """A store that breaks off after some bytes, if told to."""
 
     data: bytes
-    breaks_after: list[int]
+    breaks_after: int | None = None
     etag: str = "one"
-    opened: list[tuple[int, int | None, str | None]] = field(default_factory=list)
     ended: int = 0
 
     @property
@@ -127,19 +132,16 @@ class Fragile:
     async def open(
         self, key: str, *, start: int, end: int, version: str | None, if_match: str | None
     ) -> Opened:
-        self.opened.append((start, end, if_match))
         if if_match != self.etag:
             raise Changed("It has changed.")
-        entry = await self.head(key)
-        return Opened(entry, "", self._chunks(start, end), start, end)
+        return Opened(await self.head(key), "", self._chunks(start, end), start, end)
 
-    async def _chunks(self, start: int, end: int) -> AsyncGenerator[bytes]:
+    async def _chunks(self, start: int, end: int) -> AsyncGenerator[memoryview]:
         try:
-            stop = self.breaks_after.pop(0) if self.breaks_after else end
-            for at in range(start, min(end, start + stop), 3):
-                yield self.data[at : min(at + 3, end, start + stop)]
-            if start + stop < end:
-                raise StoreDown("It does not answer.")
+            for at in range(start, end, 3):
+                if self.breaks_after is not None and at - start >= self.breaks_after:
+                    raise StoreDown("It does not answer.")
+                yield memoryview(self.data)[at : min(at + 3, end)]
         finally:
             self.ended += 1
 
@@ -150,56 +152,93 @@ async def source(store: Fragile) -> Source:
     return made
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(seconds: float) -> None:
-        pass
-
-    monkeypatch.setattr(files.asyncio, "sleep", at_once)  # type: ignore[attr-defined]
-
-
-async def collect(made: Source, start: int, end: int) -> bytes:
-    return b"".join([piece async for piece in made.pieces(start, end)])
-
-
-async def test_what_breaks_off_is_taken_up_where_it_ended() -> None:
-    store = Fragile(bytes(range(100)), breaks_after=[10, 1, 0, 0, 20, 0])
-    assert await collect(await source(store), 5, 90) == bytes(range(5, 90))
-    assert [start for start, _, _ in store.opened] == [5, 15, 16, 16, 16, 36, 36]
-    assert {etag for _, _, etag in store.opened} == {"one"}
-
-
-async def test_a_store_that_does_not_come_back_is_given_up() -> None:
-    store = Fragile(bytes(100), breaks_after=[10] + [0] * 20)
-    with pytest.raises(StoreDown):
-        await collect(await source(store), 0, 100)
-    assert len(store.opened) == 1 + files.AGAIN
-
-
-async def test_the_rest_of_another_file_is_never_sent() -> None:
-    store = Fragile(bytes(100), breaks_after=[10])
-    made = await source(store)
-    pieces = made.pieces(0, 100)
-    assert await anext(pieces) == bytes(3)
-    store.etag = "two"
-    with pytest.raises(Changed):
-        async for _ in pieces:
-            pass
+async def test_a_part_is_read_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PIECE", 2)
+    store = Fragile(bytes(range(20)))
+    pieces = [piece async for piece in (await source(store)).pieces(4, 18)]
+    assert max(map(len, pieces)) == 2
+    assert b"".join(pieces) == bytes(range(4, 18))
+    assert store.ended == 1
 
 
 async def test_who_stops_reading_ends_the_stream() -> None:
-    store = Fragile(bytes(100), breaks_after=[])
-    pieces: Any = (await source(store)).pieces(0, 100)
+    store = Fragile(bytes(100))
+    pieces = (await source(store)).pieces(0, 100)
     await anext(pieces)
     await pieces.aclose()
     assert store.ended == 1
 
 
-async def test_pieces_are_small_whatever_the_store_hands_out(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_file_that_was_written_over_meanwhile_is_not_sent() -> None:
+    store = Fragile(bytes(100))
+    made = await source(store)
+    store.etag = "two"
+    with pytest.raises(Changed):
+        await anext(made.pieces(0, 100))
+
+
+async def test_of_an_empty_part_the_store_is_not_asked() -> None:
+    store = Fragile(b"")
+    assert [piece async for piece in (await source(store)).pieces(0, 0)] == []
+    assert store.ended == 0
+
+
+class Failing(AsyncContentsManager):  # type: ignore[misc]
+    """Holds one file, which breaks off after as many bytes as its name says."""
+
+    async def locate(self, path: str) -> Fragile:
+        return Fragile(b"x" * 9000, breaks_after=int(path.partition(".")[0]))
+
+    async def is_hidden(self, path: str) -> bool:
+        return False
+
+
+@pytest.fixture
+async def failing() -> AsyncIterator[str]:
+    """The address of the files of a `Failing`."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(DEFAULT_TEMPLATE_PATH_LIST),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+    )
+    templates.install_null_translations()  # type: ignore[attr-defined]
+    application = web.Application(
+        [("/files/(.*)", FilesHandler)],
+        contents_manager=Failing(),
+        identity_provider=PasswordIdentityProvider(token=""),
+        authorizer=AllowAllAuthorizer(),
+        base_url="/",
+        cookie_secret="of this test alone",
+        disable_check_xsrf=True,
+        jinja2_env=templates,
+        static_path="static",
+    )
+    server = HTTPServer(application)
+    (listener,) = bind_sockets(0, "127.0.0.1")
+    server.add_sockets([listener])
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/files/"
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+async def test_a_store_that_fails_before_the_first_byte_has_a_page(failing: str) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{failing}0.bin")
+    assert answer.status_code == 503
+    assert "It does not answer." in answer.text
+    assert "etag" not in answer.headers
+
+
+async def test_a_store_that_fails_later_breaks_the_connection(
+    failing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(files, "PIECE", 2)
-    store = Fragile(bytes(range(9)), breaks_after=[])
-    pieces = [piece async for piece in (await source(store)).pieces(0, 9)]
-    assert max(map(len, pieces)) == 2
-    assert b"".join(pieces) == bytes(range(9))
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get(f"{failing}300.bin")
+        # And no other.
+        whole = await client.get(f"{failing}300.bin", headers={"Range": "bytes=0-99"})
+    assert (whole.status_code, whole.content) == (206, b"x" * 100)
+    assert "broke off" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.lab_extension.conftest import Lab, running_lab
 from tests.support.object_labs import ObjectLab, object_lab
 from tests.support.stores import RunningStore
 
@@ -204,3 +206,68 @@ def test_an_earlier_version_is_downloaded_under_its_path(lab: ObjectLab) -> None
     assert 'filename="a.csv"' in saved.headers["content-disposition"]
     assert lab.file(items[0]["path"]).content == b"second version"
     assert lab.file(".versions/no-such-version/versions/a.csv").status_code in (400, 404)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "hidden too"])
+def disk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kernel_python: Path
+) -> Iterator[Lab]:
+    """A server whose folder ``work`` is on its disk, as the platform starts it."""
+    folder = tmp_path_factory.mktemp("disk")
+    config = folder / "config" / "jupyter_server_config.json"
+    config.parent.mkdir()
+    manager = "lab_extension.contents.RootsContentsManager"
+    hidden = {"allow_hidden": request.param}
+    config.write_text(
+        json.dumps({"ServerApp": {"contents_manager_class": manager}, "ContentsManager": hidden})
+    )
+    with running_lab(folder, kernel_python, ALMANAC_STORE_BUCKET="") as lab:
+        for place in ("work/a.txt", "work/.b/c.txt", "outside.txt", ".almanac/hub-token"):
+            path = lab.root / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(WORDS)
+        yield lab
+
+
+def test_files_on_disk_are_served_as_jupyter_does(disk: Lab) -> None:
+    url = f"{disk.url}files/work/a.txt"
+    answer = disk.api.get(url)
+    assert (answer.status_code, answer.content) == (200, WORDS)
+    assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    part = disk.api.get(url, headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.content) == (206, WORDS[1:4])
+    head = disk.api.head(url)
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(WORDS)))
+    saved = disk.api.get(url, params={"download": "1"})
+    assert "a.txt" in saved.headers["content-disposition"]
+    assert disk.api.get(f"{disk.url}files/work/none.txt").status_code == 404
+    assert httpx.get(url).status_code in (302, 403)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "outside.txt",
+        ".almanac/hub-token",
+        "work/../outside.txt",
+        "work/../.almanac/hub-token",
+        "projects/../outside.txt",
+        "work/none/../../outside.txt",
+        "home/../outside.txt",
+        "",
+        "projects",
+        "work",
+        "work/",
+    ],
+)
+def test_nothing_else_of_the_disk_is(path: str, disk: Lab) -> None:
+    answer = disk.api.get(f"{disk.url}files/{quote_all(path)}")
+    assert answer.status_code in (400, 403, 404)
+    assert WORDS not in answer.content
+
+
+def test_hidden_files_on_disk_are_shown_where_they_may_be(disk: Lab) -> None:
+    hidden = "true" in (disk.root.parent / "config/jupyter_server_config.json").read_text()
+    answer = disk.api.get(f"{disk.url}files/work/.b/c.txt")
+    assert answer.status_code == (200 if hidden else 404)

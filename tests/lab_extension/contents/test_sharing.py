@@ -14,6 +14,7 @@ from traitlets.config import Config
 from hub_ext.errors import Invalid, PublicError, Unavailable
 from lab_extension.contents.platform import REMEMBER, Facts, Platform
 from lab_extension.contents.sharing import WEEK, Link, Sharing, SharingOff, offered, on_one_machine
+from lab_extension.contents.store import StoreSettings
 from lab_extension.service import JobService
 from tests.lab_extension.conftest import TOKEN, StandIn
 
@@ -27,9 +28,14 @@ class Signer:
     left: timedelta | None = None
     endpoint: str = "https://s3.example.org"
     bucket: str = "almanac"
+    public_url: str = ""
     signed: list[tuple[str, int, str | None]] | None = None
 
-    async def keys_expire(self) -> datetime | None:
+    @property
+    def settings(self) -> StoreSettings:
+        return StoreSettings(None, self.bucket, public_url=self.public_url)
+
+    async def keys_end(self) -> datetime | None:
         return datetime.now(UTC) + self.left if self.left is not None else None
 
     def uri(self, key: str) -> str:
@@ -200,4 +206,5 @@ async def test_an_older_platform_says_nothing_and_the_servers_keys_sign(
     ],
 )
 def test_a_link_that_other_machines_cannot_follow_says_so(endpoint: str, said: bool) -> None:
-    assert bool(on_one_machine(endpoint)) == said
+    assert bool(on_one_machine(Signer(endpoint=endpoint))) == said
+    assert not on_one_machine(Signer(endpoint=endpoint, public_url="https://s3.example.org"))
