@@ -11,7 +11,7 @@ import sys
 import typer
 
 from hub_ext import __version__
-from hub_ext.commands import backup, demo, jobs, tree, users, validate
+from hub_ext.commands import backup, demo, jobs, storage, tree, users, validate
 from hub_ext.errors import PublicError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command("runs", rich_help_panel=JOBS)(jobs.list_runs)
 app.command("run", rich_help_panel=JOBS)(jobs.run_now)
 app.command(rich_help_panel=JOBS)(jobs.pause)
 app.command(rich_help_panel=JOBS)(jobs.resume)
+app.add_typer(storage.app, name="storage", rich_help_panel=JOBS)
 
 
 def _version(wanted: bool) -> None:

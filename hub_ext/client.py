@@ -44,6 +44,7 @@ from hub_ext.jobs.schemas import (
     RunOut,
     ScheduleIn,
     ScheduleOut,
+    UsagesOut,
     VersionIn,
     VersionOut,
 )
@@ -166,6 +167,10 @@ class JobsClient:
 
     def me(self) -> MeOut:
         return self._get("/me", MeOut)
+
+    def storage_usage(self) -> UsagesOut:
+        """Sizes of one's own places in the object store; of all, for an operator."""
+        return self._get("/storage/usage", UsagesOut)
 
     # -- jobs -------------------------------------------------------------
 

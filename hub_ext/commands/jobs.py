@@ -95,7 +95,7 @@ def login(
         me = client.me()
     mine.keep(token, url=named)
     if as_json:
-        _print_json(me)
+        print_json(me)
         return
     own, shared = "your own", [project.slug for project in me.projects if not project.personal]
     typer.echo(f"Signed in to {address} as {me.name}. Projects: {', '.join([own, *shared])}.")
@@ -180,7 +180,7 @@ def productionize(
         runs = _wait_for_test(client, job, run_now=run_now) if wait else []
         job = client.job(job.id) if runs else job
         if as_json:
-            _print_json(job)
+            print_json(job)
         else:
             typer.echo(_page_url(client, job.url))
     _exit_by(runs)
@@ -199,7 +199,7 @@ def list_jobs(
     with _client() as client:
         jobs = list(client.jobs(project=project))
     if as_json:
-        _print_json(jobs)
+        print_json(jobs)
         return
     if not jobs:
         _note(
@@ -223,7 +223,7 @@ def list_jobs(
                 words.moment(job.next_run, zone, now) if job.next_run else "–",
             )
         )
-    _print_table(("Job", "Project", "Schedule", "Last run", "Next run"), rows)
+    print_table(("Job", "Project", "Schedule", "Last run", "Next run"), rows)
 
 
 def list_runs(
@@ -243,13 +243,13 @@ def list_runs(
         found = client.job_named(job)
         runs = list(islice(client.runs(found.id, page_size=min(limit, 100)), limit))
     if as_json:
-        _print_json(runs)
+        print_json(runs)
         return
     if not runs:
         _note(f"{found.name!r} has not run yet.")
         return
     zone, now = words.zone_of(found), datetime.now(UTC)
-    _print_table(
+    print_table(
         ("Run", "State", "Started", "Took", "Why", "Version", "Reason"),
         [
             (
@@ -291,7 +291,7 @@ def run_now(
         if wait:
             run = _follow(client, run)
         if as_json:
-            _print_json(run)
+            print_json(run)
         else:
             _say_run(client, run)
     _exit_by([run] if wait else [])
@@ -305,7 +305,7 @@ def pause(job: JobArgument, as_json: Json = False) -> None:
     with _client() as client:
         changed = client.pause(client.job_named(job).id)
     if as_json:
-        _print_json(changed)
+        print_json(changed)
     else:
         typer.echo(f"{changed.name} is paused: no run starts by its schedule.")
 
@@ -320,7 +320,7 @@ def resume(job: JobArgument, as_json: Json = False) -> None:
     with _client() as client:
         changed = client.resume(client.job_named(job).id)
     if as_json:
-        _print_json(changed)
+        print_json(changed)
         return
     if changed.next_run:
         zone, now = words.zone_of(changed), datetime.now(UTC)
@@ -347,7 +347,7 @@ def _note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _print_json(result: BaseModel | Sequence[BaseModel]) -> None:
+def print_json(result: BaseModel | Sequence[BaseModel]) -> None:
     data: Any = (
         [item.model_dump(mode="json") for item in result]
         if isinstance(result, Sequence)
@@ -356,7 +356,7 @@ def _print_json(result: BaseModel | Sequence[BaseModel]) -> None:
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

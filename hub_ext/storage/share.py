@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from hub_ext.errors import NotFound, Unavailable
+from hub_ext.errors import NotFound
 from hub_ext.sigv4 import presigned_url
-from hub_ext.storage import signing
 from hub_ext.storage.objects import on_this_machine
+from hub_ext.storage.requests import Bucket
 
 LONGEST = timedelta(days=7)
 """S3 accepts no link that is good for longer."""
@@ -38,17 +38,13 @@ class Links:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
-        self.endpoint = endpoint
-        self.bucket = bucket
-        self._region = region
-        self._access_key = access_key
-        self._secret_key = secret_key
+        self._bucket = Bucket(endpoint, bucket, region, access_key, secret_key)
         self._clock = clock
 
     @property
     def local(self) -> bool:
         """Whether the links can be opened on this machine alone."""
-        return on_this_machine(self.endpoint)
+        return on_this_machine(self._bucket.endpoint)
 
     def __call__(
         self, key: str, *, seconds: int, version: str | None = None
@@ -62,37 +58,21 @@ class Links:
             NotFound: there is no such object, or no such version of it.
             Unavailable: the store does not answer.
         """
-        address = f"{self.endpoint}/{self.bucket}/{quote(key, safe='/~')}"
         query = {"versionId": version} if version else {}
-        self._check(address, query, key)
+        # 405: the version is a delete marker.
+        found = self._bucket.send("HEAD", key, query=query, expected=(200, 400, 404, 405))
+        if found.status_code != 200:
+            raise NotFound(f"There is no {'such version of' if version else 'object'} {key}.")
         name = quote(key.rpartition("/")[2], safe="")
         query["response-content-disposition"] = f"attachment; filename*=UTF-8''{name}"
         now = self._clock()
         url = presigned_url(
             "GET",
-            f"{address}?{_query(query)}",
-            access_key=self._access_key,
-            secret_key=self._secret_key,
-            region=self._region,
+            self._bucket.url(key, query),
+            access_key=self._bucket.access_key,
+            secret_key=self._bucket.secret_key,
+            region=self._bucket.region,
             seconds=seconds,
             now=now,
         )
         return url, now.replace(microsecond=0) + timedelta(seconds=seconds)
-
-    def _check(self, address: str, query: dict[str, str], key: str) -> None:
-        answer = signing.send(
-            "HEAD",
-            f"{address}?{_query(query)}" if query else address,
-            access_key=self._access_key,
-            secret_key=self._secret_key,
-            region=self._region,
-        )
-        if answer.status_code in (400, 404, 405):  # 405: the version is a delete marker
-            what = "such version of" if query else "object"
-            raise NotFound(f"There is no {what} {key}.")
-        if answer.status_code != 200:
-            raise Unavailable(f"The object store answers {answer.status_code} for {key}.")
-
-
-def _query(query: dict[str, str]) -> str:
-    return urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")

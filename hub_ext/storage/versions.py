@@ -6,22 +6,17 @@ what of it goes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote, unquote_plus, urlencode
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import httpx
 
-from hub_ext.errors import Forbidden, Unavailable
-from hub_ext.sigv4 import signed_headers
-from hub_ext.storage.objects import on_this_machine
+from hub_ext.storage.requests import Bucket
 
-TIMEOUT = httpx.Timeout(60, connect=5)
 AT_ONCE = 1000
 """Keys of one page, and of one bulk delete: the most that S3 allows."""
 
@@ -56,12 +51,7 @@ class Versions:
     """
 
     def __init__(self, endpoint: str, bucket: str, region: str, access_key: str, secret_key: str):
-        self.endpoint = endpoint
-        self.bucket = bucket
-        self._region = region
-        self._access_key = access_key
-        self._secret_key = secret_key
-        self._http = httpx.Client(timeout=TIMEOUT, trust_env=not on_this_machine(endpoint))
+        self._bucket = Bucket(endpoint, bucket, region, access_key, secret_key)
 
     def pages(self, prefix: str = "", *, page: int = AT_ONCE) -> Iterator[list[Version]]:
         """The versions of all objects below ``prefix``, page by page.
@@ -71,7 +61,7 @@ class Versions:
         """
         after: dict[str, str] = {}
         while True:
-            answer = self._send(
+            answer = self._bucket.send(
                 "GET",
                 query={
                     "versions": "",
@@ -114,14 +104,14 @@ class Versions:
                 for item in versions[start : start + AT_ONCE]
             )
             body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
-            root = _parse(self._send("POST", query={"delete": ""}, body=body))
+            root = _parse(self._bucket.send("POST", query={"delete": ""}, body=body))
             failed += sum(_name(item) == "Error" for item in root)
         return failed
 
     def uploads(self, prefix: str = "") -> list[Upload]:
         """Unfinished uploads, as many as the store lists at once."""
         query = {"uploads": "", "encoding-type": "url", **({"prefix": prefix} if prefix else {})}
-        root = _parse(self._send("GET", query=query))
+        root = _parse(self._bucket.send("GET", query=query))
         decode = _decoder(root)
         return [
             Upload(
@@ -135,46 +125,9 @@ class Versions:
 
     def abort(self, upload: Upload) -> None:
         """Give an upload up and free its parts; harmless where it is gone."""
-        self._send("DELETE", upload.key, query={"uploadId": upload.upload}, expected=(204, 404))
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _send(
-        self,
-        method: str,
-        key: str = "",
-        *,
-        query: Mapping[str, str],
-        body: bytes = b"",
-        expected: Sequence[int] = (200,),
-    ) -> httpx.Response:
-        path = f"{self.bucket}/{quote(key)}" if key else self.bucket
-        url = f"{self.endpoint}/{path}?{urlencode(sorted(query.items()), quote_via=quote, safe='')}"
-        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        headers = signed_headers(
-            method,
-            url,
-            body,
-            access_key=self._access_key,
-            secret_key=self._secret_key,
-            region=self._region,
-            service="s3",
-            headers={"content-md5": md5} if body else None,
+        self._bucket.send(
+            "DELETE", upload.key, query={"uploadId": upload.upload}, expected=(204, 404)
         )
-        try:
-            answer = self._http.request(method, url, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"The object store at {self.endpoint} does not answer.") from error
-        if answer.status_code in (401, 403):
-            raise Forbidden(f"The object store at {self.endpoint} refuses the platform's own key.")
-        if answer.status_code not in expected:
-            asked = ", ".join(name for name in query if not query[name])
-            raise Unavailable(
-                f"The object store at {self.endpoint} answers {answer.status_code} when it is "
-                f"asked for {asked or method} of {self.bucket}."
-            )
-        return answer
 
 
 def _parse(answer: httpx.Response) -> ElementTree.Element:
