@@ -46,7 +46,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "sts",
         "Limited credentials (STS)",
-        "Each person and each run gets keys for 15 minutes that reach their own prefixes alone.",
+        "Each person and each run gets keys for an hour that reach their own prefixes alone.",
         "Nobody gets keys, since the platform's own would open everything: notebooks, jobs and "
         "the file browser have no object storage.",
         needed=True,

@@ -219,8 +219,8 @@ class StorageSettings(Section):
     """What the files of each user, and of each project without a ``quota_gb``
     of its own, may take, in GB (10⁹ bytes); null for no limit. Old versions
     are not counted. JupyterLab refuses what would go over it; other programs
-    can write on until that is noticed, and then read and delete alone: within
-    20 minutes."""
+    write on with the keys that they have, and get none that write once it is
+    reached: it holds within an hour or so."""
     keep_deleted_days: Annotated[int, Field(ge=0, le=36500)] = 30
     """For how many days a deleted or overwritten file can be had back; 0 for
     ever."""

@@ -1,7 +1,7 @@
 """Links that let anybody read one object for a while: presigned GETs.
 
-Signed with the platform's own key, since the credentials of people end after
-15 minutes and take their links with them. Who may have one is decided before
+Signed with the platform's own key, since the credentials of people end within
+the hour and take their links with them. Who may have one is decided before
 (`hub_ext.jobs.usecases.storage`). A link cannot be taken back before it ends,
 except by removing the object.
 """
