@@ -4,9 +4,8 @@ The store itself enforces them: each is a session, asked for by STS with a
 session policy that names the prefixes. What the session may do is in its
 token, signed by the store, so that it outlives a restart of store or platform
 and nothing has to be remembered or taken back. They end by themselves, after
-15 minutes, the least that STS grants: so long may a notebook that is already
-open still reach the data of a project its owner has just left. Clients ask
-again by themselves.
+an hour: so long may a notebook that is already open still reach the data of a
+project its owner has just left. Clients ask again by themselves.
 
 One contract, `Broker`, and two ways to ask, by what the platform has to show:
 
@@ -38,8 +37,17 @@ from hub_ext.storage.embedded_files import PROJECT_ROLE
 from hub_ext.storage.objects import on_this_machine
 from hub_ext.storage.policies import as_many_as_fit, session_name, session_policy
 
-TTL = timedelta(minutes=15)
-"""How long credentials are good; STS grants 15 minutes at least, 12 hours at most."""
+TTL = timedelta(hours=1)
+"""How long credentials are good; STS grants 15 minutes at least, 12 hours at most.
+
+Not the least: botocore, and with it s3fs and polars, takes credentials with less
+than 15 minutes left for old. It would ask for new ones at every request, and
+polars, which reads key, secret and token one after another, would mix three sets
+and be refused. DuckDB signs with what it had when it opened a file, to the end of
+the statement.
+"""
+MARGIN = timedelta(minutes=1)
+"""So much sooner than they end do clients hear that they do: some use them to the last second."""
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -59,7 +67,7 @@ class Credentials:
             "AccessKeyId": self.access_key,
             "SecretAccessKey": self.secret_key,
             "Token": self.session_token,
-            "Expiration": self.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Expiration": (self.expires - MARGIN).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
 

@@ -7,6 +7,7 @@ apart are not old and expired ones: the first reach one prefix, the next another
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -83,6 +84,39 @@ def use(key):
 """,
 }
 
+CELLS = (
+    """import duckdb
+duckdb.sql("COPY (SELECT range AS a FROM range(3)) TO '{uri}/first.parquet'")
+duckdb.sql("SELECT * FROM '{uri}/first.parquet'")""",
+    """import pandas
+pandas.DataFrame({{"a": [1]}}).to_csv("{uri}/pandas.csv", index=False)
+pandas.read_csv("{uri}/pandas.csv")""",
+    """import polars
+polars.read_parquet("{uri}/first.parquet")""",
+    """from pyarrow import parquet
+parquet.read_table("{uri}/first.parquet", columns=["a"])""",
+    """from obstore.store import from_url
+store = from_url("{uri}")
+store.put("obstore.bin", b"0123")
+len(store.get_range("obstore.bin", start=1, length=2))""",
+    """import boto3
+bucket, _, prefix = "{uri}".removeprefix("s3://").partition("/")
+len(boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix + "/")["Contents"])""",
+    """import s3fs
+s3fs.S3FileSystem().ls("{uri}")""",
+)
+"""Each as the first lines of a notebook; the last one shows something."""
+
+EXECUTE = """
+import json, sys
+import nbformat
+from nbclient import NotebookClient
+cells = [nbformat.v4.new_code_cell(source) for source in json.load(sys.stdin)]
+notebook = nbformat.v4.new_notebook(cells=cells)
+NotebookClient(notebook, timeout=100, kernel_name="python3").execute()
+print(json.dumps([cell.outputs for cell in notebook.cells]))
+"""
+
 RENEWED = """
 import os, time, pathlib
 bucket, first, second = (os.environ[name] for name in ("BUCKET", "FIRST", "SECOND"))
@@ -147,6 +181,34 @@ def notebook(
         )
 
     return run
+
+
+def test_every_client_works_in_the_first_cell_of_a_notebook(
+    store, place: str, serve_credentials: Callable[..., Any], tmp_path: Path
+) -> None:
+    served = serve_credentials(lambda: store.broker()(read=[], write=[place], name="user:ana"))
+    uri = f"s3://{store.bucket}/{place}notebook"
+    done = subprocess.run(
+        [toolchain.runner_python(), "-c", EXECUTE],
+        input=json.dumps([cell.format(uri=uri) for cell in CELLS]),
+        env={
+            **kernel_environment(store.endpoint, store.region, served.url, str(served.token_file)),
+            "PATH": os.defpath,
+            "HOME": str(tmp_path),
+            "LANG": "C.UTF-8",
+            "JUPYTER_PATH": str(toolchain.python_environment() / "share" / "jupyter"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = [
+        [(output["output_type"], output.get("name")) for output in outputs]
+        for outputs in json.loads(done.stdout)
+    ]
+    assert shown == [[("execute_result", None)]] * len(CELLS), "and nothing warns"
 
 
 @pytest.mark.parametrize("make", MAKES)
