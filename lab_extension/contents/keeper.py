@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from logging import Logger
 
 from hub_ext.errors import PublicError
@@ -14,7 +14,7 @@ from lab_extension.contents.keys import join
 from lab_extension.contents.mirror import Mirror
 
 GRACE = 60.0
-"""Seconds for which a folder is kept up to date before its kernel has to be there."""
+"""Seconds for which a folder is kept up to date before a kernel is there."""
 
 
 @dataclass
@@ -25,8 +25,10 @@ class _Live:
     folder: str
     entered: float
     synced: float
-    wanted: bool = field(default=False)
+    wanted: bool = False
     """What the store has was changed through this server."""
+    seen: bool = False
+    """A kernel was there: when there is none any more, it has ended."""
 
 
 class Keeper:
@@ -102,7 +104,8 @@ class Keeper:
         used = await self._in_use()
         for path, live in list(self._live.items()):
             now = self._now()
-            if path not in used and now - live.entered > self._grace:
+            live.seen = live.seen or path in used
+            if path not in used and (live.seen or now - live.entered > self._grace):
                 await self._tried(path, live.mirror.sync(live.folder, settled=True))
                 if self._live.get(path) is live:  # no kernel came meanwhile
                     del self._live[path]

@@ -37,6 +37,7 @@ from lab_extension.contents.store import Store, StoreSettings
 from lab_extension.service import JobService
 
 WORK = "work"
+ONE_ACCOUNT_VARIABLE = "ALMANAC_ONE_ACCOUNT"
 MIRRORS = ".almanac/files"
 STATES = ".almanac/files-state"
 MOVES = ".almanac/moves"
@@ -178,6 +179,12 @@ class RootsContentsManager(AsyncContentsManager):  # type: ignore[misc]
         (Path(self.root_dir) / WORK).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.work = self.work_class(parent=self, root_dir=self.root_dir)
         self._journal = crossing.Journal(Path(self.root_dir) / MOVES)
+        if os.environ.get(ONE_ACCOUNT_VARIABLE) and self.bucket:
+            self.log.info(
+                "Almanac: home/ and projects/ are reached with keys for them alone. Others' "
+                "servers and jobs run under the same account of this machine: the hub and the "
+                "object store keep them from your files, the system does not."
+            )
         self._keeper = Keeper(
             self._folders_in_use,
             log=self.log,

@@ -340,7 +340,7 @@ async def test_a_running_notebook_and_the_store_see_each_other(
     async def in_use() -> set[str]:
         return used
 
-    keeper = Keeper(in_use, log=LOG, every=0.05, fully=60, grace=0)
+    keeper = Keeper(in_use, log=LOG, every=0.05, fully=60)
     await mirror.sync("a")
     keeper.enter(mirror, "a")
     file = mirror.path("a/out.csv")
