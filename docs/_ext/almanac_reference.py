@@ -2,7 +2,8 @@
 
 A page that is written by hand ages; these cannot: settings come from the
 pydantic models, commands from the typer application, roles from the role
-table and the REST API from the OpenAPI document.
+table, the REST API from the OpenAPI document, and the contents managers from
+their traits and handlers.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def _table(section: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str
 
 def _shown(value: Any) -> str:
     return (
-        {None: "null", True: "true", False: "false"}.get(value, value)
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or isinstance(value, bool)
+        else value
         if not isinstance(value, (list, dict))
         else str(value).replace("'", "")
     )
@@ -154,11 +157,110 @@ def api_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def contents_page() -> str:
+    from lab_extension.contents import RootsContentsManager, S3ContentsManager
+    from lab_extension.contents.sharing import Sharing
+
+    lines = [
+        "# Settings of the file systems",
+        "",
+        'For `jupyter_server_config.py`, as `c.S3ContentsManager.bucket = "data"`, or for the',
+        "command line, as `--S3ContentsManager.bucket=data`. Those that every contents manager of",
+        "Jupyter Server has (`allow_hidden`, `hide_globs`, `pre_save_hook`, …) are in its own",
+        "documentation, and are observed here too.",
+        "",
+    ]
+    for described, introduction in (
+        (S3ContentsManager, "One bucket, or one folder of it, as the files of a server."),
+        (RootsContentsManager, "What Almanac gives each server: `work`, `home` and `projects`."),
+        (Sharing, "Share links, where no platform says what is allowed."),
+    ):
+        lines += [f"## `{described.__name__}`", "", introduction, ""]
+        lines += ["| setting | type | default | what it does |", "| --- | --- | --- | --- |"]
+        for name, trait in sorted(described.class_traits(config=True).items()):
+            # Jupyter's own are documented there.
+            if trait.this_class.__module__.partition(".")[0] == "lab_extension":
+                lines.append(_trait(name, trait))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _trait(name: str, trait: Any) -> str:
+    from traitlets import Undefined
+
+    kind = {"Unicode": "text", "Bool": "boolean", "Int": "integer", "Float": "number"}
+    kind |= {"Type": "class", "Any": "anything", "List": "list"}
+    default = trait.default_value
+    if isinstance(default, type):
+        default = default.__name__
+    # One that depends on the environment is told in words.
+    told = "efault:" in trait.help or "By default" in trait.help or default in ("", None, Undefined)
+    shown = "" if told else f"`{_shown(default)}`"
+    return f"| `{name}` | {kind[type(trait).__name__]} | {shown} | {_flow(trait.help)} |"
+
+
+STORAGE = {
+    "info": ("path", "`path, kind` (`disk` or `object`)`, root, writable, uri, versions, share`"),
+    "code": ("path", "`items`: of each `id, label, language, code`"),
+    "share": ("path, seconds", "`url, expires, note`"),
+    "versions": (
+        "path, limit, after",
+        "`items`: of each `version, modified, size, latest, deleted, path`",
+    ),
+    "restore": ("path, version", "the file's model, as the contents API gives it, without content"),
+    "deleted": (
+        "path, limit, after",
+        "`items`: of each `path, name, version, size, deleted_at, recoverable_until`; `versions`",
+    ),
+    "undelete": ("items: of each path, version", "`restored`: the paths"),
+    "usage": ("", "`roots`: of each `root, title, size, objects, limit, writable, as_of`"),
+}
+"""What each is asked with and answers; a handler that is not listed stops the documentation."""
+
+
+def storage_api_page() -> str:
+    from jupyter_server.serverapp import ServerApp
+
+    from lab_extension.contents import api
+    from lab_extension.service import JobService
+
+    lines = [
+        "# REST API of object storage in a server",
+        "",
+        "Below `<server>/almanac/api`, for the file browser and for whoever is signed in to the",
+        "server: with its cookie (a write then needs the XSRF token, as with all of Jupyter",
+        "Server) or its token. GET takes a query, POST a JSON object, in which a member that is",
+        "not listed is an error. Errors are problem documents (RFC 9457) with a stable `code`, and",
+        "with `field` where one is at fault. Paths are those of the contents API. A list that is",
+        "not whole has `next`: pass it back as `after`.",
+        "",
+        "| method | path | takes | answers | what it does |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for path, handler, _ in api.handlers(ServerApp(), JobService.from_environment()):
+        takes, answers = STORAGE[path.rpartition("/")[2]]
+        method = "GET" if handler.get.__qualname__.startswith(handler.__name__) else "POST"
+        names = "`" + takes + "`" if takes else ""
+        lines.append(f"| {method} | `{path}` | {names} | {answers} | {_flow(handler.__doc__)} |")
+    lines += [
+        "",
+        "The contents API of Jupyter Server has two additions where files are in object",
+        "storage. The model of a PUT may carry `base_hash`: the `hash` of what was edited, or null",
+        "for a file that must not be there yet. If it is otherwise meanwhile, the answer is 409 with",
+        '`"reason": "changed"`, and nothing was written. And each answer to a PUT has the `hash`',
+        "of what was written.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 PAGES = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "roles.md": roles_page,
     "api.md": api_page,
+    "contents.md": contents_page,
+    "storage-api.md": storage_api_page,
 }
 
 

@@ -38,5 +38,5 @@ def kernel_environment(
         "AWS_EC2_METADATA_DISABLED": "true",
         # s3fs keeps each listing for as long as the kernel lives: what others
         # have written since was not found, and what they changed could not be read.
-        "FSSPEC_S3": '{"use_listings_cache": false}',
+        "FSSPEC_S3_USE_LISTINGS_CACHE": "false",
     }
