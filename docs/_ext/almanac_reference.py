@@ -246,9 +246,9 @@ def storage_api_page() -> str:
         "",
         "The contents API of Jupyter Server has two additions where files are in object",
         "storage. The model of a PUT may carry `base_hash`: the `hash` of what was edited, or null",
-        "for a file that must not be there yet. If it is otherwise meanwhile, the answer is 409 with",
-        '`"reason": "changed"`, and nothing was written. And each answer to a PUT has the `hash`',
-        "of what was written.",
+        "for a file that must not be there yet. If it is otherwise meanwhile, the answer is 409",
+        'with `"reason": "changed"`, and nothing was written. And each answer to a PUT has the',
+        "`hash` of what was written.",
         "",
     ]
     return "\n".join(lines)
