@@ -36,7 +36,7 @@ _TYPES = (
     (r"parquet|parq|pq", "parquet"),
     (r"jsonl|ndjson", "jsonl"),
     (r"json", "json"),
-    (r"xlsx|xlsm|xls|ods", "excel"),
+    (r"xlsx|xlsm", "excel"),
     (r"feather|arrow|ipc", "feather"),
     (r"dta", "stata"),
 )

@@ -10,7 +10,7 @@ const TYPES: [RegExp, string[]][] = [
   [/\.(parquet|parq|pq)$/, ['pandas', 'polars', 'duckdb', 'pyarrow', 'r-arrow']],
   [/\.(jsonl|ndjson)$/, ['pandas', 'polars', 'duckdb', 'pyarrow', 'r-arrow']],
   [/\.json$/, ['pandas', 'polars', 'duckdb', 'boto3', 'r-arrow']],
-  [/\.(xlsx|xlsm|xls|ods)$/, ['pandas']],
+  [/\.(xlsx|xlsm)$/, ['pandas']],
   [/\.(feather|arrow|ipc)$/, ['pandas', 'polars', 'pyarrow', 'r-arrow']],
   [/\.dta$/, ['pandas']]
 ];
