@@ -277,7 +277,7 @@ class Arranging(Writing):
             if keys.is_marker(to):
                 await self.store.make_folder(keys.parent(to))
             else:
-                await self.store.copy(entry.key, to)
+                await self.store.copy_new(entry.key, to)
 
         await moves.at_once(copy, entries)
         self.quota.add(size)

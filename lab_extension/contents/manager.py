@@ -15,6 +15,7 @@ meant: it is the smaller of the two, and the folder is next.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from typing import Any
 
@@ -84,6 +85,7 @@ class S3ContentsManager(Arranging):
     def start(self) -> None:
         """With the first request, once: look for what earlier servers left behind."""
         if self._sweeping is None:
+            _settle()
             self._sweeping = asyncio.create_task(self._sweep())
 
     async def _sweep(self) -> None:
@@ -99,6 +101,22 @@ class S3ContentsManager(Arranging):
             self._sweeping.cancel()
         await self.uploads.close()
         await self.store.close()
+
+
+_settled = False
+
+
+def _settle() -> None:
+    """Take what the server has loaded by now out of the collector's sight, once.
+
+    A listing of 10,000 entries is enough to make it look for cycles among all
+    objects of the process, and everybody waits for that: 60 ms and more.
+    """
+    global _settled
+    if not _settled:
+        _settled = True
+        gc.collect()
+        gc.freeze()
 
 
 def _takes(hook: Any, name: str) -> bool:

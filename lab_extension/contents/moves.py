@@ -70,7 +70,8 @@ class Plan:
 
     Attributes:
         copy: not there yet, or changed since it was copied.
-        unclear: as large as its target, but with another etag: the bytes must tell.
+        unclear: as large as its target, but with another etag, which need not mean
+            other bytes (sent in parts, encrypted by a key of its own).
         contested: targets that are somebody else's.
     """
 
@@ -80,7 +81,7 @@ class Plan:
 
 
 Made = dict[str, tuple[str | None, str | None]]
-"""By key of the target: the etags of what we copied and of what became of it."""
+"""By key of the target: the etag of what was copied, and of what became of it."""
 
 
 def plan(move: Move, sources: Iterable[Entry], targets: Mapping[str, Entry], made: Made) -> Plan:
@@ -89,25 +90,26 @@ def plan(move: Move, sources: Iterable[Entry], targets: Mapping[str, Entry], mad
     for source in sources:
         key = move.to(source.key)
         target = targets.get(key)
+        of, became = made.get(key, (None, None))
         if target is None:
             found.copy.append(source)
         elif name_of(key) == MARKER:
             continue  # an empty object, whoever made it
-        elif key in made and made[key][1] == target.etag:
-            if made[key][0] != source.etag:
+        elif key in made and target.etag == became:
+            if of != source.etag:
                 found.copy.append(source)  # it was saved once more at its old place
         elif source.size == target.size and source.etag == target.etag:
             continue
-        elif source.size == target.size and _in_parts(source, target):
+        elif source.size == target.size:
             found.unclear.append((source, target))
         else:
             found.contested.append(key)
     return found
 
 
-def _in_parts(*entries: Entry) -> bool:
-    """Whether an etag depends on how the object was sent, and not on its bytes alone."""
-    return any(entry.etag is None or "-" in entry.etag for entry in entries)
+def _in_parts(entry: Entry) -> bool:
+    """Whether the etag depends on how the object was sent, and not on its bytes alone."""
+    return entry.etag is None or "-" in entry.etag
 
 
 class Mover:
@@ -136,27 +138,20 @@ class Mover:
 
         Raises:
             Contested: a file of another content is where one should go. Both stay.
-            AlreadyThere: somebody made the target meanwhile; nothing has moved.
         """
-        made: Made = {}
         if not again:
             await self._store.write(move.record, json.dumps(_told(move)).encode())
         self._step("move: recorded")
-        try:
-            sources = await self._settle(move, made, again)
-        except AlreadyThere:
-            # Of a move that was begun before, all that was copied belongs to it.
-            if not again:
-                await self._store.delete([*made, move.record])
-            raise
+        sources = await self._settle(move, again)
         self._step("move: verified")
         await self._remove(move, sources)
         self._step("move: removed")
         await self._store.delete([move.record])
         self._step("move: done")
 
-    async def _settle(self, move: Move, made: Made, again: bool) -> list[Entry]:
+    async def _settle(self, move: Move, again: bool) -> list[Entry]:
         """Copy until nothing is left to copy; what was found at the old place then."""
+        made: Made = {}
         for number in range(ROUNDS):
             look = again or number > 0
             sources, targets = await asyncio.gather(
@@ -185,21 +180,32 @@ class Mover:
         )
 
     async def _copy(self, move: Move, sources: Sequence[Entry], made: Made) -> None:
+        """Copy, and write down in ``made`` what became of what."""
+        alike = False
+
         async def copy(source: Entry) -> None:
             target = move.to(source.key)
-            if name_of(target) == MARKER:
-                await self._store.make_folder(parent(target))
-                return
             try:
-                copied = await self._store.copy(
-                    source.key, target, if_match=source.etag, if_absent=target not in made
-                )
-            except (Changed, Missing):
-                return  # the next round sees what became of it
-            made[target] = (source.etag, copied.etag)
+                if name_of(target) == MARKER:
+                    await self._store.make_folder(parent(target))
+                elif target in made or _in_parts(source) or not alike:
+                    copied = await self._store.copy(
+                        source.key, target, if_match=source.etag, if_absent=target not in made
+                    )
+                    made[target] = (source.etag, copied.etag)
+                else:
+                    await self._store.copy_new(source.key, target)
+                    made[target] = (source.etag, source.etag)
+            except (AlreadyThere, Changed, Missing):
+                return  # the next round sees what is where
             self._step("move: copied one")
 
-        await at_once(copy, sources)
+        # The first copy tells whether this store gives a copy the etag of its
+        # original, so that of the others nothing more need be asked.
+        plain = [source for source in sources if not _in_parts(source)][:1]
+        await at_once(copy, plain)
+        alike = all(of == became for of, became in made.values())
+        await at_once(copy, [source for source in sources if source not in plain])
 
     async def _sources(self, move: Move) -> list[Entry]:
         return await self._entries(move.source, move.folder)

@@ -92,6 +92,7 @@ class Objects:
             "virtual_hosted_style_request": False,
             "skip_signature": self._credentials is None,
             "s3_express": False,
+            "copy_if_not_exists": "header: if-none-match: *",
         }
         if self._encryption.sse:
             config["server_side_encryption"] = self._encryption.sse
@@ -218,8 +219,18 @@ class Objects:
             return None
         return list(prefixes), list(objects)
 
-    async def copy(self, source: str, target: str) -> None:
-        await self._ask(source, lambda: obstore.copy_async(self._slow, source, target))
+    async def copy(self, source: str, target: str, *, if_absent: bool = False) -> None:
+        """Copy within the store; on condition, a repetition may find what the first try made."""
+
+        def refused(error: Exception) -> PublicError | None:
+            there = if_absent and isinstance(error, exceptions.AlreadyExistsError)
+            return self.where.already_there(target) if there else None
+
+        await self._ask(
+            source,
+            lambda: obstore.copy_async(self._slow, source, target, overwrite=not if_absent),
+            first=refused,
+        )
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Any number; harmless where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from jupyter_server.services.contents.manager import AsyncContentsManager
@@ -14,6 +15,9 @@ from lab_extension.contents.entries import Listing
 from lab_extension.contents.faults import Missing
 from lab_extension.contents.models import Model
 from lab_extension.contents.paths import Named
+
+_SLICE = 1000
+"""Entries of a listing that are made before others have their turn on the event loop."""
 
 
 class Reading(S3Base):
@@ -65,26 +69,23 @@ class Reading(S3Base):
         model = models.folder_model(named.path, writable=not self.read_only)
         if not content:
             return model if await self._folder_there(named) else None
+        listing = await self.store.folder(named.key)
+        if named.key and not listing.there:
+            return None
         model["content"] = found = []
         model["format"] = "json"
-        there = not named.key
-        async for page in self.store.pages(named.key):
-            there = there or page.there
-            if page.left_out:
-                self.log.warning(
-                    "%s: %d objects have names that no file can have, and are not shown",
-                    self.store.uri(named.key),
-                    len(page.left_out),
-                )
-            found.extend(self._listed(named, page))
-        return model if there else None
+        for number, entry in enumerate(self._listed(named, listing)):
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            found.append(entry)
+        return model
 
-    def _listed(self, named: Named, page: Listing) -> Any:
+    def _listed(self, named: Named, listing: Listing) -> Iterable[Model]:
         globs = tuple(self.hide_globs)
         overridden = type(self).should_list is not AsyncContentsManager.should_list
         return models.listed(
             named.path,
-            page,
+            listing,
             shown=self.should_list if overridden else lambda n: not paths.matches_any(n, globs),
             allow_hidden=self.allow_hidden,
             writable=not self.read_only,

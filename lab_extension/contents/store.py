@@ -502,6 +502,22 @@ class Store:
             return self._entry(found)
         return self._entry(written)
 
+    async def copy_new(self, source: str, target: str) -> None:
+        """`copy` where there is no target yet, and nobody asks what was written: half as long.
+
+        Raises:
+            Missing: there is no source.
+            AlreadyThere: there is a target; it may be this call's own, if an
+                answer was lost.
+        """
+        begin, end = self._full(source), self._target(target, copied=True)
+        plain = regular(begin) and regular(end) and (await self.capabilities()).copy_if_absent
+        if plain:
+            with contextlib.suppress(Rejected):  # it is too large for one request
+                await self._objects.copy(begin, end, if_absent=True)
+                return
+        await self.copy(source, target, if_absent=True)
+
     async def _copied(
         self, begin: str, end: str, asked: dict[str, Any], in_parts: bool
     ) -> Entry | None:

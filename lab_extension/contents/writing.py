@@ -93,7 +93,10 @@ class Writing(Reading):
             # The base class makes the store of signatures anew. (`trusted` has been
             # taken out of the cells by now: without marks it would not sign.)
             self.notary.mark_cells(notebook, True)
-            self.check_and_sign(notebook, path)
+            try:
+                self.check_and_sign(notebook, path)
+            except Exception:
+                self.log.exception("Notebook %s could not be signed, and is saved untrusted", path)
 
     async def _has_checkpoint(self, named: Named) -> bool:
         if isinstance(self.checkpoints, S3Checkpoints):
