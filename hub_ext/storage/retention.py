@@ -38,10 +38,6 @@ class Swept:
     uploads: int = 0
     failed: int = 0
 
-    @property
-    def anything(self) -> bool:
-        return bool(self.versions or self.uploads or self.failed)
-
 
 def expired(versions: Iterable[Version], before: datetime) -> Iterator[Version]:
     """The versions that nobody can want back any more.
