@@ -96,3 +96,10 @@ def test_a_text_that_is_no_trigger_key_is_refused(text: str) -> None:
 
 def test_every_kind_of_trigger_is_its_own_word() -> None:
     assert len({kind.value for kind in TriggerKind}) == len(TriggerKind)
+
+
+def test_a_prefix_tells_whose_it_is() -> None:
+    for project in (Project.of_user("ana"), Project.of_user("Ana Müller"), Project.shared("gdp")):
+        assert Project.of_prefix(project.prefix) == project
+    for prefix in ("", "home/", "home/ana", "bundles/abc/", "projects/user-ana/", "home/a/b/"):
+        assert Project.of_prefix(prefix) is None

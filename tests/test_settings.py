@@ -134,3 +134,33 @@ def test_what_is_not_set_is_inherited() -> None:
     inherited = {"SSL_CERT_FILE": "/etc/ssl/own.pem", "SECRET": "x"}
     assert NetworkSettings().environment(inherited) == {"SSL_CERT_FILE": "/etc/ssl/own.pem"}
     assert NetworkSettings().environment() == {}
+
+
+def test_limits_are_of_each_place_or_of_all() -> None:
+    loaded = parse(
+        "storage: {quota_gb: 1.5}\n"
+        "projects:\n"
+        "  - {slug: large, quota_gb: 200}\n"
+        "  - {slug: open, quota_gb: none}\n"
+        "  - {slug: plain}\n"
+    )
+    assert loaded.storage.quota_bytes == 1_500_000_000
+    assert loaded.quotas() == {"large": 200_000_000_000, "open": None}
+    assert Settings().storage.quota_bytes is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "storage: {quota_gb: 0}",
+        "storage: {quota_gb: -1}",
+        "storage: {quota_gb: .inf}",
+        "storage: {quota_gb: none}",
+        "storage: {keep_deleted_days: -1}",
+        "storage: {keep_deleted_days: 1.5}",
+        "storage: {share_link_days: 8}",
+        "projects: [{slug: gdp, quota_gb: much}]",
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_a_mistake(text: str) -> None:
+    assert problems(text)

@@ -19,6 +19,8 @@ from hub_ext.storage.usage import RootUsage
 from hub_ext.storage.versions import Versions
 
 MEASURE_EVERY = timedelta(minutes=5)
+MOST_OF_THE_TIME = 0.05
+"""Part of the time that may go into it; where there is very much to list, it is less often."""
 MEASURE_AGAIN_AFTER = timedelta(seconds=20)
 """So old a size has to be before it is measured again because somebody asks."""
 SWEEP_EVERY = timedelta(days=1)
@@ -94,10 +96,11 @@ class Keeper:
         next_pass = self._clock()
         while not self._stopping:
             try:
-                if self._clock() >= next_pass:
+                if (began := self._clock()) >= next_pass:
                     self.step()
                     measured = True
-                    next_pass = self._clock() + MEASURE_EVERY
+                    took = self._clock() - began
+                    next_pass = self._clock() + max(MEASURE_EVERY, took / MOST_OF_THE_TIME)
                 self._measure_again()
             except PublicError as error:
                 # The store may be starting: no reason for a warning at each start.

@@ -113,3 +113,19 @@ def test_the_documentations_table_has_every_role_and_right() -> None:
         assert f"`{right.value}`" in text
     widths = {line.count("|") for line in text.split("\n\n")[0].splitlines()}
     assert widths == {5}
+
+
+def test_an_operator_is_known_as_one_at_our_services() -> None:
+    from hub_ext.auth.asgi import HubLogin
+
+    login = HubLogin(
+        service="jobs",
+        prefix="/services/jobs/",
+        api_token="a" * 40,
+        hub_api_url="http://127.0.0.1:1/hub/api",
+        public_url="http://127.0.0.1",
+        cookie_key="k" * 64,
+    )
+    for groups, operator in (([roles.OPERATORS_GROUP], True), (["gdp", "operators"], False)):
+        model = {"kind": "user", "name": "ada", "groups": groups, "scopes": [roles.ACCESS_JOBS]}
+        assert login._of_model(model, browser=False).operator is operator
