@@ -278,7 +278,12 @@ def _stamp(status: os.stat_result) -> str:
 
 
 def _item(inside: str, at: Path, shown: str) -> Item:
-    status = at.stat()
+    try:
+        status = at.stat()
+    except OSError as error:
+        raise BadName(
+            f"{shown} cannot be read: {error.strerror}.", mend="Remove it, or leave it there."
+        ) from error
     if not stat.S_ISREG(status.st_mode):
         raise BadName(f"{shown} is not a file that can be copied.", mend="Leave it where it is.")
     return Item(inside, status.st_size, _stamp(status))

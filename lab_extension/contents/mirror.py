@@ -138,10 +138,12 @@ class Mirror:
             seen = await self._list(folder)
             await self._bring_together(_Round(folder, first, settled), seen)
 
-    async def write_back(self, folder: str, *, settled: bool = False) -> None:
+    async def write_back(
+        self, folder: str, *, settled: bool = False, notebooks: bool = True
+    ) -> None:
         """Send what changed here; asks nothing of the store where nothing did."""
         async with self._lock:
-            round_ = _Round(folder, "", settled)
+            round_ = _Round(folder, "", settled, notebooks=notebooks)
             here, whole = await self._scan(folder)
             agreed = await asyncio.to_thread(self._agreements.below, folder)
             acts = {path: act_unseen(here[path], agreed.get(path)) for path in here}
@@ -149,7 +151,16 @@ class Mirror:
             await self._send_all(round_, acts, here, agreed, {}, whole)
             await self._end(round_)
 
-    async def pending(self) -> list[str]:
+    async def recover(self) -> None:
+        """Send what a server that ended had not sent any more.
+
+        Notebooks wait for their next kernel: which ones JupyterLab had open,
+        and so saved itself, is not known here.
+        """
+        for folder in await self._pending():
+            await self.write_back(folder, settled=True, notebooks=False)
+
+    async def _pending(self) -> list[str]:
         """The folders in which something changed that has not gone to the store."""
 
         def look() -> list[str]:
@@ -327,7 +338,7 @@ class Mirror:
         if what is Act.COMPARE:
             await self._compare(round_, path, here, there.etag if there else None)
             return
-        if not written_back(path):
+        if not written_back(path) or (path.endswith(".ipynb") and not round_.notebooks):
             return
         if reason := self._kept(key, here):
             round_.told[path] = reason
@@ -442,4 +453,5 @@ class _Round:
     first: str
     settled: bool
     listed: bool = False
+    notebooks: bool = True
     told: dict[str, str] = field(default_factory=dict)

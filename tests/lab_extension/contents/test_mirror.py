@@ -285,11 +285,14 @@ async def test_what_a_killed_server_left_is_found_by_the_next(store: Store, make
     await store.write("a/b/x.csv", b"one")
     await make().sync("a/b")
     make().path("a/b/late.csv").write_text("late")
+    make().path("a/b/made.ipynb").write_text("{}")
     after = make()
-    assert await after.pending() == ["a/b"]
-    await after.write_back("a/b", settled=True)
+    await after.recover()
     assert await text(store, "a/b/late.csv") == "late"
-    assert await after.pending() == []
+    listed = [entry.key async for batch in store.walk("a") for entry in batch]
+    assert sorted(listed) == ["a/b/late.csv", "a/b/x.csv"]
+    await after.sync("a/b", settled=True)
+    assert await text(store, "a/b/made.ipynb") == "{}"
 
 
 async def test_a_store_that_is_down_leaves_the_folder_as_it_was(
