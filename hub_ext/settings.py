@@ -44,7 +44,8 @@ class Section(BaseModel):
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Gigabytes = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+MOST_GIGABYTES = 1e9
+Gigabytes = Annotated[float, Field(gt=0, le=MOST_GIGABYTES, allow_inf_nan=False)]
 
 
 class ServerSettings(Section):
@@ -190,6 +191,14 @@ class ProjectSettings(Section):
     @classmethod
     def _is_a_slug(cls, value: str) -> str:
         return Project.shared(value).slug
+
+    @field_validator("quota_gb", mode="before")
+    @classmethod
+    def _is_a_limit(cls, value: object) -> object:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value in (None, "none") or (number and 0 < value <= MOST_GIGABYTES):  # type: ignore[operator]
+            return value
+        raise ValueError("a limit is a number of GB above 0, or none, or null")
 
     @property
     def project(self) -> Project:
