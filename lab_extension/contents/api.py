@@ -130,6 +130,11 @@ class StorageHandler(Documents):
             )
         return located
 
+    def changed(self, path: str) -> None:
+        """Tell a contents manager that keeps copies elsewhere (for kernels, say)."""
+        if hasattr(self.contents_manager, "changed"):
+            self.contents_manager.changed(path)
+
     def path_argument(self, *, required: bool = True) -> str:
         # As it was sent: Tornado's own reading has spaces for control characters.
         raw: list[bytes] = self.request.query_arguments.get("path", [b""])
@@ -259,6 +264,7 @@ class RestoreHandler(StorageHandler):
         path = wanted.path.strip("/")
         located = await self.writable(path)
         await history.restore(located, path, wanted.version)
+        self.changed(path)
         await self.answer_model(await self.contents_manager.get(path, content=False))
 
 
@@ -298,7 +304,10 @@ class UndeleteHandler(StorageHandler):
             items.append(history.Lost(await self.writable(path), path, item.version))
         if len({item.path for item in items}) < len(items):
             raise Conflict("One file is named twice.", mend="Choose one version of each.")
-        self.answer({"restored": await history.undelete(items)})
+        restored = await history.undelete(items)
+        for path in restored:
+            self.changed(path)
+        self.answer({"restored": restored})
 
 
 class UsageHandler(StorageHandler):

@@ -73,9 +73,10 @@ class FilesHandler(AuthenticatedFileHandler):  # type: ignore[misc]
         try:
             await source.find()
         except Missing as error:
-            if await located.store.folder_exists(located.key):
+            # Of a root there is no more to ask.
+            if not located.key or await located.store.folder_exists(located.key):
                 raise web.HTTPError(
-                    400, f"{path} is a folder, not a file. Open it in the file browser."
+                    400, f"{path or '/'} is a folder, not a file. Open it in the file browser."
                 ) from error
             raise web.HTTPError(404, f"There is no file {path}.") from error
         entry = source.entry
@@ -169,6 +170,8 @@ class Source:
 
     async def find(self) -> None:
         """Raises Missing."""
+        if not self._key:
+            raise Missing("The folder at the top is no object.")
         self.entry = await self._store.head(self._key, version=self._version)
 
     async def pieces(self, start: int, end: int) -> AsyncGenerator[bytes]:

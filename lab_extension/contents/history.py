@@ -45,13 +45,24 @@ def version_path(root: str, path: str, version: str) -> str:
 
 async def entry_of(located: Any, path: str) -> Entry:
     """The file as it is now. Raises NotFound, Invalid for a folder."""
+    _not_the_top(located, path)
     try:
         entry: Entry = await located.store.head(located.key, version=located.version)
     except Missing as error:
         if await located.store.folder_exists(located.key):
-            raise Invalid(f"{path} is a folder.", mend="Choose a file.", field="path") from error
+            raise _folder(path) from error
         raise NotFound(f"There is no file {path}.", field="path") from error
     return entry
+
+
+def _not_the_top(located: Any, path: str) -> None:
+    """A root is a folder, whatever there is; not all credentials may ask the store of it."""
+    if not located.key:
+        raise _folder(path)
+
+
+def _folder(path: str) -> Invalid:
+    return Invalid(f"{path or '/'} is a folder.", mend="Choose a file.", field="path")
 
 
 async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[str, Any]:
@@ -60,6 +71,7 @@ async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[s
     Args:
         after: a version's id; those older than it.
     """
+    _not_the_top(located, path)
     kept = (await located.store.capabilities()).versions
     found: list[Version] = await located.store.versions(located.key) if kept else []
     if not found:
@@ -85,22 +97,32 @@ async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[s
 
 
 async def restore(located: Any, path: str, version: str) -> Entry:
-    """Make a copy of a version the newest one; what is newest now stays as a version."""
-    for item in await located.store.versions(located.key):
-        if item.version == version:
-            if item.deleted:
-                raise Invalid(
-                    f"That entry says that {path} was deleted: there is nothing in it.",
-                    mend="Choose the version before it.",
-                    field="version",
-                )
-            entry: Entry = await located.store.restore(located.key, version)
-            return entry
-    raise NotFound(
-        f"There is no such version of {path}.",
-        mend="Look at its versions again: old ones may have been removed.",
-        field="version",
-    )
+    """Make a copy of a version the newest one; what is newest now stays as a version.
+
+    Raises:
+        NotFound, Invalid: it is none, or none with a content.
+        Full: there is no room for it.
+    """
+    _not_the_top(located, path)
+    found: list[Version] = await located.store.versions(located.key)
+    wanted = next((item for item in found if item.version == version), None)
+    if wanted is None:
+        raise NotFound(
+            f"There is no such version of {path}.",
+            mend="Look at its versions again: old ones may have been removed.",
+            field="version",
+        )
+    if wanted.deleted:
+        raise Invalid(
+            f"That entry says that {path} was deleted: there is nothing in it.",
+            mend="Choose the version before it.",
+            field="version",
+        )
+    now = next((item.size for item in found if item.latest and not item.deleted), 0)
+    await _make_room(located, path, wanted.size - now)
+    entry: Entry = await located.store.restore(located.key, version)
+    located.manager.quota.add(wanted.size - now)
+    return entry
 
 
 async def deleted(
@@ -150,6 +172,7 @@ async def undelete(items: Sequence[Lost]) -> list[str]:
     Raises:
         Conflict: there is a file or a folder of that name; ``paths`` has them all.
         NotFound: no such version; ``restored`` has what had come back by then.
+        Full: there is no room for it.
     """
     taken = [path for path in await _each(items, _taken) if path is not None]
     if taken:
@@ -159,7 +182,10 @@ async def undelete(items: Sequence[Lost]) -> list[str]:
     async def bring_back(item: Lost) -> None:
         store, key = item.located.store, item.located.key
         try:
+            size = (await store.head(key, version=item.version)).size
+            await _make_room(item.located, item.path, size)
             await store.copy(key, key, version=item.version, if_absent=True)
+            item.located.manager.quota.add(size)
         except AlreadyThere as error:
             raise _in_the_way([item.path], restored=restored) from error
         except Missing as error:
@@ -172,6 +198,15 @@ async def undelete(items: Sequence[Lost]) -> list[str]:
 
     await _each(items, bring_back)
     return [item.path for item in items]
+
+
+async def _make_room(located: Any, path: str, more: int) -> None:
+    """Raises Full, where so many bytes more are over the limit."""
+    manager = located.manager
+    if hasattr(manager, "admit"):
+        await manager.admit(located.key, more)
+    else:
+        await manager.quota.admit(path, more, manager.quota_bytes)
 
 
 def _in_the_way(taken: list[str], **extra: Any) -> Conflict:
@@ -187,6 +222,7 @@ def _in_the_way(taken: list[str], **extra: Any) -> Conflict:
 async def _taken(item: Lost) -> str | None:
     """The path, if something is there now."""
     store, key = item.located.store, item.located.key
+    _not_the_top(item.located, item.path)
     try:
         await store.head(key)
     except Missing:

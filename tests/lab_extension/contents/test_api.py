@@ -215,8 +215,11 @@ def test_what_is_there_again_is_never_written_over(lab: ObjectLab) -> None:
 def test_a_version_that_is_gone_cannot_come_back(lab: ObjectLab) -> None:
     lab.put("gone/a.csv")
     lab.remove("gone/a.csv")
-    item = {"path": "gone/a.csv", "version": "no-such"}
-    assert problem(lab.tell("undelete", items=[item]), 404)["restored"] == []
+    mark = versions(lab, "gone/a.csv")[0]
+    assert mark["deleted"]
+    for version in ("no-such", mark["version"]):
+        item = {"path": "gone/a.csv", "version": version}
+        assert problem(lab.tell("undelete", items=[item]), 404)["restored"] == []
 
 
 def test_sizes_are_told_after_a_moment(lab: ObjectLab) -> None:
@@ -279,6 +282,18 @@ def test_too_much_at_once_is_refused(lab: ObjectLab) -> None:
     problem(lab.tell("undelete", items=[{"path": "x" * 5_000_000, "version": "v"}]), 422)
 
 
+def test_the_folder_at_the_top_is_a_folder(lab: ObjectLab) -> None:
+    assert "is a folder" in lab.file("").text
+    assert lab.ask("info", path="").json()["uri"] == f"s3://{lab.store.bucket}/home/api"
+    for answer in (
+        lab.tell("share", path="", seconds=300),
+        lab.tell("restore", path="/", version="v"),
+        lab.tell("undelete", items=[{"path": "", "version": "v"}]),
+    ):
+        assert answer.status_code in (404, 409, 422), answer.text
+        problem(answer, answer.status_code)
+
+
 def test_a_path_is_asked_for(lab: ObjectLab) -> None:
     for name in ("code", "versions"):
         assert problem(lab.ask(name), 422)["field"] == "path"
@@ -313,6 +328,25 @@ def test_links_can_be_switched_off(
         lab.put("a.csv")
         assert lab.ask("info", path="a.csv").json()["share"]["allowed"] is False
         problem(lab.tell("share", path="a.csv", seconds=300), 403, "sharing-off")
+
+
+def test_what_there_is_no_room_for_does_not_come_back(
+    tmp_path: Path, kernel_python: Path, seaweedfs: RunningStore, place: str
+) -> None:
+    traits = {"quota_bytes": 100}
+    with object_lab(tmp_path / "lab", kernel_python, seaweedfs, place, traits=traits) as lab:
+        lab.put("a.csv", b"x" * 90)
+        lab.put("a.csv", b"x" * 20)
+        lab.put("b.csv", b"x" * 85)
+        lab.remove("b.csv")
+        (gone,) = lab.ask("deleted").json()["items"]
+        wanted = {"path": "b.csv", "version": gone["version"]}
+        assert problem(lab.tell("undelete", items=[wanted]), 507)["limit"] == 100
+        # In the place of what is there now there is.
+        old = versions(lab, "a.csv")[1]
+        assert lab.tell("restore", path="a.csv", version=old["version"]).status_code == 200
+        (root,) = lab.ask("usage").json()["roots"]
+        assert root["limit"] == 100
 
 
 def test_a_bucket_without_versions_says_so(
