@@ -59,6 +59,11 @@ async def capabilities_of(api: S3Api, prefix: str) -> Capabilities:
     return found
 
 
+def forget() -> None:
+    """Find everything out anew."""
+    _known.clear()
+
+
 def _tell(api: S3Api, found: Capabilities) -> None:
     if not found.conditional_put:
         log.warning(

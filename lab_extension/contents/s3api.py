@@ -35,6 +35,8 @@ PAGE = 1000
 LARGEST_COPY = 5 * 1024**3
 """Bytes that one request copies at most."""
 COPIED_PART = 512 * 1024 * 1024
+# Of a store on a disk's folders: there is such a folder, and no object that marks it.
+_NOT_THERE = ("NoSuchKey", "NoSuchVersion", "ErrDirectoryNotEmpty")
 _IN_THREAD = 128 * 1024
 _AT_ONCE = 4
 UNKNOWN_TYPE = "application/octet-stream"
@@ -206,7 +208,7 @@ class S3Api:
         for key, code, message in await self._parsed(
             lambda text: list(s3xml.failures(text)), answer
         ):
-            if code not in ("NoSuchKey", "NoSuchVersion"):
+            if code not in _NOT_THERE:
                 raise from_answer(self.where, key, 400, code or "InternalError", message)
 
     # Copies

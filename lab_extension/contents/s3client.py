@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ TIMEOUT = httpx.Timeout(30, connect=3)
 SLOW = httpx.Timeout(300, connect=3)
 """For what the store works on before it answers: copies, and the end of an upload."""
 CONNECTIONS = httpx.Limits(max_connections=32, max_keepalive_connections=16)
+_ERROR = re.compile(rb"\s*(<\?xml[^>]*\?>)?\s*<Error[\s>]")
 _PIECE = 256 * 1024
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -233,7 +235,7 @@ def _quoted(text: str) -> str:
 
 
 def _error_inside(answer: httpx.Response) -> bool:
-    return answer.content[:512].lstrip().startswith(b"<") and b"<Error>" in answer.content[:512]
+    return bool(_ERROR.match(answer.content[:512]))
 
 
 async def _pieces(body: bytes | memoryview) -> AsyncIterator[bytes]:

@@ -38,7 +38,7 @@ class Page:
 
 @dataclass(frozen=True)
 class VersionsPage:
-    """One page of versions, by key and newest first; ``next`` are the two markers."""
+    """One page of versions, by key and of one key newest first; ``next`` are the two markers."""
 
     versions: list[Version]
     next: tuple[str, str] | None
@@ -100,6 +100,9 @@ def versions(body: bytes) -> VersionsPage:
     markers = None
     if values.get("IsTruncated") == "true" and values.get("NextKeyMarker"):
         markers = decode(values["NextKeyMarker"]), values.get("NextVersionIdMarker", "")
+    # S3 gives them in this order; some stores give all delete markers first.
+    found.sort(key=lambda item: item.modified, reverse=True)
+    found.sort(key=lambda item: (item.key, not item.latest))
     return VersionsPage(found, markers)
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from lab_extension.contents import bygone, streams
+from lab_extension.contents import bygone, folders, streams
+from lab_extension.contents.copies import Copying
 from lab_extension.contents.credentials import CredentialsProvider, from_environment
 from lab_extension.contents.entries import (
     Buffer,
@@ -30,12 +30,7 @@ from lab_extension.contents.entries import (
     Version,
 )
 from lab_extension.contents.faults import (
-    AlreadyThere,
     BadName,
-    Changed,
-    Missing,
-    Rejected,
-    StoreDown,
     Unsupported,
     Where,
     show,
@@ -43,17 +38,15 @@ from lab_extension.contents.faults import (
 from lab_extension.contents.keys import (
     LONGEST_KEY,
     MARKER,
-    is_marker,
     join,
-    name_of,
     new_key,
     regular,
 )
-from lab_extension.contents.objects import PART, Objects, bare, entry_of
+from lab_extension.contents.objects import PART, Objects, entry_of
 from lab_extension.contents.probe import capabilities_of
 from lab_extension.contents.s3api import PAGE, UNKNOWN_TYPE, Encryption, S3Api
 from lab_extension.contents.s3client import S3Client, Signing
-from lab_extension.contents.s3xml import Page
+from lab_extension.contents.saving import Condition, Saving
 
 __all__ = [
     "PART",
@@ -68,11 +61,6 @@ __all__ = [
     "Usage",
     "Version",
 ]
-
-LARGEST_PUT = 64 * 1024 * 1024
-"""Bytes that a write on condition sends in one piece; in parts above."""
-_PARTS_AT_ONCE = 4
-_SLICE = 1000
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +126,9 @@ class Store:
             ask_busy=client.busy_for,
             ask_reason=self._api.reason,
         )
+        self._saving = Saving(self._objects, self._api, self.capabilities)
+        self._copying = Copying(self._objects, self._api, self._saving, self.capabilities)
+        self._cut = len(self.prefix) + 1 if self.prefix else 0
         self._capabilities: Capabilities | None = None
         self._probing = asyncio.Lock()
         self._told: set[str] = set()
@@ -236,120 +227,9 @@ class Store:
             Changed: the object's etag is not ``if_match``, or it is gone.
             AlreadyThere: there is one, and ``if_absent`` was asked.
         """
-        full = self._target(key)
         chosen = media_type or mimetypes.guess_type(key)[0] or UNKNOWN_TYPE
-        if not (if_match or if_absent):
-            return await self._put(full, data, chosen)
-        able = await self.capabilities()
-        if len(data) > LARGEST_PUT and regular(full):
-            return await self._write_in_parts(key, data, chosen, if_match, if_absent)
-        if (if_match and not able.put_if_match) or (if_absent and not able.put_if_absent):
-            await self._compare(key, if_match, if_absent)
-            return await self._put(full, data, chosen)
-        return await self._put_surely(full, data, chosen, if_match, if_absent)
-
-    async def _put(
-        self,
-        full: str,
-        data: Buffer,
-        media_type: str,
-        if_match: str | None = None,
-        if_absent: bool = False,
-    ) -> Entry:
-        if not regular(full):
-            entry = await self._api.put(
-                full, data, media_type=media_type, if_match=if_match, if_absent=if_absent
-            )
-            return self._entry(entry)
-        etag, version = await self._objects.put(
-            full, data, media_type=media_type, if_match=if_match, if_absent=if_absent
-        )
-        return await self._written(full, len(data), etag, version)
-
-    async def _written(self, full: str, size: int, etag: str | None, version: str | None) -> Entry:
-        """What was written just now, with the store's time of it.
-
-        The etag is the write's own: another's write in the meantime must not
-        pass for ours, or the next save would go over it.
-        """
-        with contextlib.suppress(Missing):
-            found = await self._objects.head(full)
-            if found.etag == etag:
-                return self._entry(found)
-        now = datetime.now(UTC).replace(microsecond=0)
-        return self._entry(Entry(full, size, now, etag, version))
-
-    async def _put_surely(
-        self,
-        full: str,
-        data: Buffer,
-        media_type: str,
-        if_match: str | None,
-        if_absent: bool,
-    ) -> Entry:
-        """A write on condition, of which it is known in the end whether it took place.
-
-        Where the answer was lost, what is there now tells: the same content means
-        that it did, what was there before that it did not, and may be repeated.
-        """
-        lost = False
-        while True:
-            try:
-                return await self._put(full, data, media_type, if_match, if_absent)
-            except StoreDown as fault:
-                if fault.untouched or lost or not (fault.silent or fault.busy):
-                    raise
-                lost = True
-                found = await self._there(full)
-                if found is not None and found.etag == await _md5(data):
-                    return self._entry(found)
-                if if_match != (found.etag if found else None):
-                    raise self.where.changed(self._relative(full)) from fault
-            except (Changed, AlreadyThere):
-                # After a lost answer this may be what the first try left.
-                found = await self._there(full) if lost else None
-                if found is None or found.etag != await _md5(data):
-                    raise
-                return self._entry(found)
-
-    async def _there(self, full: str) -> Entry | None:
-        try:
-            return await self._objects.head(full)
-        except Missing:
-            return None
-
-    async def _compare(self, key: str, if_match: str | None, if_absent: bool) -> None:
-        found = await self._there(self._full(key))
-        if if_absent and found is not None:
-            raise self.where.already_there(key)
-        if if_match and (found is None or found.etag != if_match):
-            raise self.where.changed(key)
-
-    async def _write_in_parts(
-        self, key: str, data: Buffer, media_type: str, if_match: str | None, if_absent: bool
-    ) -> Entry:
-        view = memoryview(data).cast("B")
-        upload = await self.begin_upload(key, media_type)
-        gate = asyncio.Semaphore(_PARTS_AT_ONCE)
-
-        async def send(number: int, start: int) -> str:
-            async with gate:
-                return await self.upload_part(key, upload, number, view[start : start + PART])
-
-        try:
-            starts = range(0, len(view), PART)
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(send(n, start)) for n, start in enumerate(starts, 1)]
-            parts = [task.result() for task in tasks]
-            return await self.finish_upload(
-                key, upload, parts, if_match=if_match, if_absent=if_absent
-            )
-        except BaseException as error:
-            with contextlib.suppress(Exception):
-                await asyncio.shield(self.abort_upload(key, upload))
-            if isinstance(error, BaseExceptionGroup):
-                raise error.exceptions[0] from None
-            raise
+        condition = Condition(if_match, if_absent)
+        return self._entry(await self._saving.write(self._target(key), data, chosen, condition))
 
     # Folders
 
@@ -359,76 +239,23 @@ class Store:
         if not full or regular(full):
             level = await self._objects.level(full)
             if level is not None:
-                return await self._gathered(full, *level)
-        folders: list[str] = []
-        files: list[Entry] = []
-        left_out: list[str] = []
-        marked = False
-        async for page in self.pages(folder):
-            folders += page.folders
-            files += page.files
-            left_out += page.left_out
-            marked = marked or page.marked
-        if left_out and folder not in self._told:
+                return await folders.of_level(full, self._cut, *level)
+        whole = folders.together([page async for page in self.pages(folder)])
+        if whole.left_out and folder not in self._told:
             self._told.add(folder)
             log.warning(
                 "Left out of the folder %s: %d objects whose names no file can have, such as %s.",
                 self.uri(folder),
-                len(left_out),
-                show(left_out[0]),
+                len(whole.left_out),
+                show(whole.left_out[0]),
             )
-        return Listing(folders, files, marked, left_out)
-
-    async def _gathered(self, full: str, prefixes: list[str], metas: list[Any]) -> Listing:
-        """obstore's answer as ours, in slices: the event loop goes on meanwhile."""
-        cut = len(self.prefix) + 1 if self.prefix else 0
-        files: list[Entry] = []
-        marked = False
-        for start in range(0, len(metas), _SLICE):
-            if start:
-                await asyncio.sleep(0)
-            for meta in metas[start : start + _SLICE]:
-                path = meta["path"]
-                if path == full or is_marker(path):
-                    marked = True
-                    continue
-                files.append(
-                    Entry(
-                        path[cut:],
-                        meta["size"],
-                        meta["last_modified"].astimezone(UTC),
-                        bare(meta["e_tag"]),
-                        meta["version"],
-                    )
-                )
-        return Listing([name_of(prefix) for prefix in prefixes], files, marked)
+        return whole
 
     async def pages(self, folder: str) -> AsyncIterator[Listing]:
         """`folder`, as the store gives it, some 1,000 at a time."""
         begin = self._below(folder)
         async for page in self._api.pages(begin, delimiter="/"):
-            yield self._listing(begin, page)
-
-    def _listing(self, begin: str, page: Page) -> Listing:
-        folders: list[str] = []
-        files: list[Entry] = []
-        left_out: list[str] = []
-        marked = False
-        for prefix in page.prefixes:
-            name = prefix[len(begin) : -1]
-            if regular(name):
-                folders.append(name)
-            else:
-                left_out.append(self._relative(prefix))
-        for entry in page.entries:
-            name = entry.key[len(begin) :]
-            if name in ("", MARKER):
-                marked = True
-            elif regular(name):
-                files.append(self._entry(entry))
-            else:
-                left_out.append(self._relative(entry.key))
-        return Listing(folders, files, marked, left_out)
+            yield folders.of_page(begin, self._cut, page)
 
     async def walk(self, folder: str) -> AsyncIterator[list[Entry]]:
         """Everything below the folder, markers included; keys are raw (``a/`` is a marker)."""
@@ -476,67 +303,11 @@ class Store:
             AlreadyThere: there is a target, and ``if_absent`` was asked.
         """
         begin, end = self._full(source), self._target(target, copied=True)
-        asked: dict[str, Any] = {"version": version, "if_match": if_match}
-        in_parts = False
-        if if_absent:
-            able = await self.capabilities()
-            if able.copy_if_absent:
-                asked["if_absent"] = True
-            elif able.complete_if_absent and regular(end):
-                asked["if_absent"] = in_parts = True
-            else:
-                await self._compare(target, None, True)
-        try:
-            written = await self._copied(begin, end, asked, in_parts)
-        except Changed:
-            # The same answer for either condition: what is there tells which.
-            if if_absent and await self._there(end) is not None:
-                raise self.where.already_there(target) from None
-            raise self.where.changed(source) from None
-        if written is None or not regular(end):
-            return (
-                self._entry((await self._api.head(end))[0]) if written else await self.head(target)
+        return self._entry(
+            await self._copying.copy(
+                begin, end, version=version, if_match=if_match, if_absent=if_absent
             )
-        found = await self._there(end)
-        if found is not None and found.etag == written.etag:
-            return self._entry(found)
-        return self._entry(written)
-
-    async def copy_new(self, source: str, target: str) -> None:
-        """`copy` where there is no target yet, and nobody asks what was written: half as long.
-
-        Raises:
-            Missing: there is no source.
-            AlreadyThere: there is a target; it may be this call's own, if an
-                answer was lost.
-        """
-        begin, end = self._full(source), self._target(target, copied=True)
-        plain = regular(begin) and regular(end) and (await self.capabilities()).copy_if_absent
-        if plain:
-            with contextlib.suppress(Rejected):  # it is too large for one request
-                await self._objects.copy(begin, end, if_absent=True)
-                return
-        await self.copy(source, target, if_absent=True)
-
-    async def _copied(
-        self, begin: str, end: str, asked: dict[str, Any], in_parts: bool
-    ) -> Entry | None:
-        """What was written, as far as the answer says; None where it says nothing."""
-        try:
-            if begin.endswith("/") or end.endswith("/"):  # stores differ in whether they copy these
-                _, data, media_type = await self._api.get(begin)
-                return await self._api.put(end, data, media_type=media_type)
-            if in_parts:
-                return await self._api.copy_in_parts(begin, end, **asked)
-            if not any(asked.values()) and regular(begin) and regular(end):
-                await self._objects.copy(begin, end)
-                return None
-            return await self._api.copy(begin, end, **asked)
-        except Rejected:
-            found, _ = await self._api.head(begin, version=asked["version"])
-            if found.size <= self._api.largest_copy:
-                raise
-            return await self._api.copy_in_parts(begin, end, **asked)
+        )
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, any number; harmless where there is none."""
@@ -585,30 +356,8 @@ class Store:
             Changed, AlreadyThere: as `write`; the upload is still there.
             Missing: there is no such upload.
         """
-        full = self._full(key)
-        if if_match or if_absent:
-            able = await self.capabilities()
-            heeded = able.complete_if_match if if_match else able.complete_if_absent
-            if not heeded:
-                await self._compare(key, if_match, if_absent)
-                if_match, if_absent = None, False
-        try:
-            done = await self._api.complete(
-                full, upload, parts, if_match=if_match, if_absent=if_absent
-            )
-        except Changed:
-            if if_absent:
-                raise self.where.already_there(key) from None
-            raise self.where.changed(key) from None
-        except (StoreDown, Missing) as fault:
-            # The answer may have been lost, or this be a repetition of what succeeded.
-            found = await self._there(full)
-            if found is None or found.etag != _etag_of_parts(parts):
-                if if_match and isinstance(fault, Missing) and found is None:
-                    raise self.where.changed(key) from fault
-                raise
-            return self._entry(found)
-        return await self._written(full, 0, done.etag, done.version)
+        condition = Condition(if_match, if_absent)
+        return self._entry(await self._saving.finish(self._full(key), upload, parts, condition))
 
     async def abort_upload(self, key: str, upload: str) -> None:
         """Forget an upload and its parts; harmless if it is gone."""
@@ -706,13 +455,10 @@ class Store:
         return join(self.prefix, new_key(key, prefix=self.prefix))
 
     def _relative(self, full: str) -> str:
-        return full[len(self.prefix) + 1 :] if self.prefix else full
+        return full[self._cut :]
 
     def _entry(self, entry: Entry) -> Entry:
-        if not self.prefix:
-            return entry
-        key = self._relative(entry.key)
-        return Entry(key, entry.size, entry.modified, entry.etag, entry.version)
+        return folders.relative(entry, self._cut)
 
     def _version(self, item: Version) -> Version:
         key = self._relative(item.key)
@@ -737,18 +483,3 @@ def _range(start: int, end: int | None) -> Any:
 
 def _media_type(answer: Any) -> str:
     return str(answer.attributes.get("Content-Type", UNKNOWN_TYPE))
-
-
-async def _md5(data: Buffer) -> str:
-    """What stores give as the etag of an object that went up in one piece."""
-    digest = await asyncio.to_thread(hashlib.md5, data, usedforsecurity=False)
-    return digest.hexdigest()
-
-
-def _etag_of_parts(parts: Sequence[str]) -> str | None:
-    """What stores give as the etag of an object made of these parts; None if not known."""
-    try:
-        joined = b"".join(bytes.fromhex(part) for part in parts)
-    except ValueError:
-        return None
-    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
