@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -64,6 +65,14 @@ class Copying:
         if written is None:
             raise self._api.where.missing(target)
         return written
+
+    async def copy_new(self, source: str, target: str) -> None:
+        """See `Store.copy_new`."""
+        if regular(source) and regular(target) and (await self._capabilities()).copy_if_absent:
+            with contextlib.suppress(Rejected):  # it is too large for one request
+                await self._objects.copy(source, target, if_absent=True)
+                return
+        await self.copy(source, target, if_absent=True)
 
     async def _copied(
         self, source: str, target: str, asked: dict[str, Any], in_parts: bool

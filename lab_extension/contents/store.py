@@ -309,6 +309,17 @@ class Store:
             )
         )
 
+    async def copy_new(self, source: str, target: str) -> None:
+        """`copy` of the newest where there is no target yet, faster: it asks for nothing back.
+
+        Raises:
+            Missing: there is no source.
+            AlreadyThere: there is a target. It may be this call's own, if an
+                answer was lost on the way.
+        """
+        end = self._target(target, copied=True)
+        await self._copying.copy_new(self._full(source), end)
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, any number; harmless where there is none."""
         full = list(dict.fromkeys(self._full(key) for key in keys))
