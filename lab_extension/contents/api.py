@@ -10,7 +10,6 @@ import asyncio
 import functools
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jupyter_server.utils import ensure_async
@@ -22,7 +21,7 @@ from hub_ext.errors import Conflict, Forbidden, Invalid, NotFound, PublicError
 from lab_extension.contents import history
 from lab_extension.contents.platform import Platform
 from lab_extension.contents.sharing import Sharing
-from lab_extension.contents.usage import Meter
+from lab_extension.contents.usage import Meter, roots_of
 from lab_extension.handlers import Documents, Method, api
 from lab_extension.service import URL_VARIABLE, JobService
 
@@ -331,36 +330,10 @@ class UsageHandler(StorageHandler):
                         "writable": root.writable,
                         **self.meter.read(root.root, functools.partial(root.store.usage, root.key)),
                     }
-                    for root in await _roots(contents)
+                    for root in await roots_of(contents)
                 ]
             }
         )
-
-
-@dataclass(frozen=True)
-class Root:
-    """What sizes are told of.
-
-    Attributes:
-        limit: bytes; None where there is none.
-    """
-
-    root: str
-    title: str
-    store: Any
-    key: str
-    limit: int | None
-    writable: bool
-
-
-async def _roots(contents: Any) -> list[Any]:
-    """All of them, of a contents manager that has several; else the one."""
-    if hasattr(contents, "storage_roots"):
-        roots: list[Any] = await contents.storage_roots()
-        return roots
-    there = await contents.locate("")
-    limit = getattr(contents, "quota_bytes", 0) or None
-    return [Root("", "Files", there.store, there.key, limit, there.writable)]
 
 
 def shown(path: str) -> str:

@@ -31,6 +31,32 @@ class _Count:
     task: asyncio.Task[None] | None = None
 
 
+@dataclass(frozen=True)
+class Root:
+    """What sizes are told of.
+
+    Attributes:
+        limit: bytes; None where there is none.
+    """
+
+    root: str
+    title: str
+    store: Any
+    key: str
+    limit: int | None
+    writable: bool
+
+
+async def roots_of(contents: Any) -> list[Any]:
+    """All of them, of a contents manager that has several; else the one."""
+    if hasattr(contents, "storage_roots"):
+        roots: list[Any] = await contents.storage_roots()
+        return roots
+    there = await contents.locate("")
+    limit = getattr(contents, "quota_bytes", 0) or None
+    return [Root("", "Files", there.store, there.key, limit, there.writable)]
+
+
 class Meter:
     """Remembers one count for each root."""
 
