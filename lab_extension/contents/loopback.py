@@ -40,7 +40,9 @@ class CredentialsHandler(web.RequestHandler):
             context: Any = getattr(self.request.connection, "context", None)
             peer = getattr(context, "address", None)
             admit(peer[0] if isinstance(peer, tuple) else "", self.request.headers)
-            document = await self.jobs.get("credentials")
+            project = self.get_query_argument("project", "")
+            narrowed = {"project": project} if project else {}
+            document = await self.jobs.get("credentials", **narrowed)
         except PublicError as error:
             self.set_status(error.status)
             document = error.problem()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from trees import ALMANAC, Tree
@@ -239,3 +240,26 @@ def test_no_notebook_holds_a_key(scene: Scene) -> None:
 def _variables(environment: bytes) -> dict[str, str]:
     pairs = environment.decode(errors="replace").split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def test_a_kernel_fetches_credentials_for_all_projects_or_for_one(scene: Scene) -> None:
+    for environment in scene.environments("kernel"):
+        variables = _variables(environment)
+        url = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+        if "/almanac/api/" not in url:
+            continue  # a run's, which asks the job service itself
+        token = Path(variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read_text()
+        statuses = {
+            query: httpx.get(
+                url + query, headers={"Authorization": token}, trust_env=False
+            ).status_code
+            for query in ("", "?project=macro", "?project=user-ana", "?project=trade")
+        }
+        assert statuses == {
+            "": 200,
+            "?project=macro": 200,
+            "?project=user-ana": 200,
+            "?project=trade": 404,
+        }
+        return
+    raise AssertionError("no kernel of a server")
