@@ -246,9 +246,10 @@ def test_a_kernel_fetches_credentials_for_all_projects_or_for_one(scene: Scene) 
     for environment in scene.environments("kernel"):
         variables = _variables(environment)
         url = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
-        if "/almanac/api/" not in url:
-            continue  # a run's, which asks the job service itself
-        token = Path(variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read_text()
+        file = Path(variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])
+        if not file.exists():
+            continue  # of the run, which has ended, and its token with it
+        token = file.read_text()
         statuses = {
             query: httpx.get(
                 url + query, headers={"Authorization": token}, trust_env=False
