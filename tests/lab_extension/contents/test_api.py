@@ -377,3 +377,29 @@ def test_a_store_that_is_down_is_said_to_be(
         usage = lab.ask("usage")
         assert usage.status_code == 200
         eventually(lambda: lab.ask("usage").json()["roots"][0]["problem"])
+
+
+def test_it_is_the_same_on_every_kind_of_store(
+    tmp_path: Path, kernel_python: Path, any_store: RunningStore, place: str
+) -> None:
+    with object_lab(tmp_path / "lab", kernel_python, any_store, place) as lab:
+        for text in (b"one", b"second"):
+            lab.put("a é.csv", text)
+        part = lab.file("a é.csv", headers={"Range": "bytes=-3"})
+        assert (part.status_code, part.content) == (206, b"ond")
+        same = lab.file("a é.csv", headers={"If-None-Match": part.headers["etag"]})
+        assert same.status_code == 304
+        link = lab.tell("share", path="a é.csv", seconds=300).json()
+        assert httpx.get(link["url"]).content == b"second"
+        if not lab.ask("info", path="a é.csv").json()["versions"]:
+            assert not any_store.versioned
+            return
+        old = versions(lab, "a é.csv")[1]
+        assert lab.file(old["path"]).content == b"one"
+        assert lab.tell("restore", path="a é.csv", version=old["version"]).status_code == 200
+        assert lab.read("a é.csv") == b"one"
+        lab.remove("a é.csv")
+        (gone,) = lab.ask("deleted").json()["items"]
+        wanted = [{"path": gone["path"], "version": gone["version"]}]
+        assert lab.tell("undelete", items=wanted).json() == {"restored": ["a é.csv"]}
+        assert lab.read("a é.csv") == b"one"
