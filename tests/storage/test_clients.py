@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -354,6 +356,7 @@ def test_duckdb_keeps_what_it_did_before_where_nothing_is_to_be_reached(
         "assert duckdb.connect.__doc__ and duckdb.sql.__name__ == 'sql'\n",
         dict,
         AWS_ENDPOINT_URL="",
+        AWS_ENDPOINT_URL_S3="",
         DATABASE=str(tmp_path / "own.db"),
     )
     assert done.returncode == 0, done.stderr
@@ -378,3 +381,48 @@ def test_python_starts_though_what_equips_it_was_removed(tmp_path: Path) -> None
         check=False,
     )
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_the_lines_in_the_documentation_run_as_they_are(
+    store,
+    place: str,
+    notebook: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    page = toolchain.config_folder().parent / "docs" / "how-to" / "object-storage.md"
+    first, own = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    # As DuckDB has it in an environment that we have not equipped.
+    ours = toolchain.python_environment() / "share" / "almanac" / "duckdb"
+    shutil.copytree(ours, tmp_path / ".duckdb" / "extensions")
+    document = store.broker()(read=[], write=[place], name="user:ana")
+    variables = {"ALMANAC_PROJECT_URI": f"s3://{store.bucket}/{place.rstrip('/')}"}
+    done = notebook(first, lambda: document, **variables)
+    assert done.returncode == 0, done.stderr
+    done = notebook(
+        "import sys\n"
+        "sys.meta_path = [one for one in sys.meta_path if 'duckdb' not in type(one).__module__]\n"
+        f"{own}\n"
+        "home = os.environ['ALMANAC_PROJECT_URI']\n"
+        "assert connection.sql(f\"FROM '{home}/*.parquet'\").fetchall() == [(42,)]\n"
+        "(secrets,) = connection.sql('SELECT list(name) FROM duckdb_secrets()').fetchone()\n"
+        "assert 'almanac_storage' not in secrets\n",
+        lambda: document,
+        HOME=str(tmp_path),
+        **variables,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_duckdb_that_is_not_known_is_left_alone(
+    notebook: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "duckdb.py").write_text("__version__ = '1.1.3'\nsql = default_connection = 'own'\n")
+    done = notebook(
+        "import os, sys\n"
+        "sys.path.insert(0, os.environ['FOLDER'])\n"
+        "import duckdb\n"
+        "assert duckdb.sql == 'own' and 'almanac_duckdb' in sys.modules\n",
+        dict,
+        FOLDER=str(tmp_path),
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,6 +15,7 @@ and a persistent secret would keep a key in a file. So each connection is given:
   it had when it opened a file, to the end of the statement.
 
 Whatever goes wrong here leaves DuckDB as it was: a connection is never refused.
+Versions before 1.3 are left alone, since their secrets take no parameters.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "almanac_storage"
 """Of the secret; a user's own for another bucket, or of a narrower scope, goes first."""
+OLDEST = (1, 3)
 SHARE = 0.25
 """Of the credentials' lifetime, after which they are renewed."""
 TICK = 15.0
@@ -60,6 +62,7 @@ class Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "duckdb" or self.busy:
             return None
+        from contextlib import suppress
         from importlib.util import find_spec
 
         self.busy = True
@@ -73,10 +76,8 @@ class Finder:
 
         def exec_module(module: Any) -> None:
             execute(module)
-            try:
+            with suppress(Exception):
                 equip(module)
-            except Exception as error:
-                complain(f"DuckDB cannot be prepared for the object storage ({error!r}).")
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -86,6 +87,8 @@ def equip(duckdb: Any) -> None:
     """Let each connection that ``duckdb`` makes from now on be prepared."""
     from functools import wraps
 
+    if tuple(map(int, duckdb.__version__.split(".")[:2])) < OLDEST:
+        return
     storage = Storage(duckdb.default_connection)
 
     def preparing(make: Any) -> Any:
@@ -169,32 +172,25 @@ class Storage:
     def prepare(self, connection: Any) -> None:
         """Give it the extensions and the secret, as far as there are any."""
         import os
-        from pathlib import Path
+        from contextlib import suppress
 
-        try:
-            with self.lock:
-                if connection in self.connections:
-                    return
-                self.connections.add(connection)
-            folder = Path(sys.prefix, "share", "almanac", "duckdb")
-            own = connection.execute("SELECT current_setting('extension_directories')").fetchone()
-            if folder.is_dir() and not own[0]:
-                quoted = str(folder).replace("'", "''")
-                connection.execute(f"SET extension_directories = ['{quoted}']")
-            if not os.environ.get(URI) or not os.environ.get("AWS_ENDPOINT_URL"):
+        with self.lock:
+            if connection in self.connections:
                 return
+            self.connections.add(connection)
+        # A database may refuse it: settings are locked, or nothing outside may be reached.
+        with suppress(Exception):
+            show_extensions(connection)
             # Without it the secret would have DuckDB look for it in the world.
             (there,) = connection.execute(
                 "SELECT coalesce(bool_or(installed OR loaded), false) FROM duckdb_extensions() "
                 "WHERE extension_name = 'httpfs'"
             ).fetchone()
-            if there:
+            if there and os.environ.get(URI) and endpoint(os.environ):
                 document = self.credentials()
                 # Also without: it gives them as soon as there are any.
                 self._watch()
                 give(connection, document or {})
-        except Exception as error:
-            self.complain(error)
 
     def credentials(self) -> dict[str, str] | None:
         """The document of the endpoint, not older than a share of its lifetime."""
@@ -250,9 +246,34 @@ class Storage:
                         self.connections.discard(connection)
 
     def complain(self, error: Exception) -> None:
+        import warnings
+
         if not self.complained:
             self.complained = True
-            complain(f"DuckDB has no credentials for the object storage ({error}).")
+            text = f"DuckDB has no credentials for the object storage ({error})."
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
+
+
+def show_extensions(connection: Any) -> None:
+    """Have it find the extensions that were installed as packages; a user's own choice stays."""
+    from pathlib import Path
+
+    folder = Path(sys.prefix, "share", "almanac", "duckdb")
+    if not folder.is_dir():
+        return
+    own = connection.execute(
+        "SELECT value FROM duckdb_settings() WHERE name = 'extension_directories'"
+    ).fetchone()
+    if own is None:  # before 1.5
+        (version,) = connection.execute("SELECT library_version FROM pragma_version()").fetchone()
+        for file in folder.glob(f"{version}/*/httpfs.duckdb_extension"):
+            connection.execute(f"LOAD {quoted(file)}")
+    elif own[0] == "[]":
+        connection.execute(f"SET extension_directories = [{quoted(folder)}]")
+
+
+def quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
 
 
 def fetch() -> dict[str, str]:
@@ -280,6 +301,8 @@ def fetch() -> dict[str, str]:
     request = Request(uri, headers=headers)  # noqa: S310 - see above
     with opener.open(request, timeout=TIMEOUT) as answer:
         document: dict[str, str] = json.load(answer)
+    if not document.get("AccessKeyId") or not document.get("Expiration"):
+        raise ValueError(f"{uri} gives none")
     return document
 
 
@@ -300,8 +323,7 @@ def give(connection: Any, document: Mapping[str, str]) -> None:
     """
     import os
 
-    endpoint = os.environ["AWS_ENDPOINT_URL"]
-    scheme, _, address = endpoint.rstrip("/").partition("://")
+    scheme, _, address = endpoint(os.environ).rstrip("/").partition("://")
     connection.execute(
         f"CREATE OR REPLACE TEMPORARY SECRET {NAME} (TYPE s3, PROVIDER config, URL_STYLE 'path', "
         "KEY_ID $1, SECRET $2, SESSION_TOKEN $3, ENDPOINT $4, REGION $5, USE_SSL $6, SCOPE $7)",
@@ -317,15 +339,13 @@ def give(connection: Any, document: Mapping[str, str]) -> None:
     )
 
 
+def endpoint(environment: Mapping[str, str]) -> str:
+    return environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL", "")
+
+
 def scope(environment: Mapping[str, str]) -> str:
     """Whose addresses the secret is for: those of the platform's bucket."""
     bucket = environment.get("ALMANAC_STORE_BUCKET")
     if not bucket:
         bucket = environment.get("ALMANAC_PROJECT_URI", "").partition("://")[2].partition("/")[0]
     return f"s3://{bucket}/" if bucket else "s3://"
-
-
-def complain(text: str) -> None:
-    import warnings
-
-    warnings.warn(text, RuntimeWarning, stacklevel=1)
