@@ -46,6 +46,9 @@ polars, which reads key, secret and token one after another, would mix three set
 and be refused. DuckDB signs with what it had when it opened a file, to the end of
 the statement.
 """
+FULL_TTL = timedelta(minutes=20)
+"""Of those that may not write because a place is full: room may be made soon. Still longer
+than botocore's 15 minutes, for the reason above."""
 MARGIN = timedelta(minutes=1)
 """So much sooner than they end do clients hear that they do: some use them to the last second."""
 
@@ -153,7 +156,9 @@ class Broker(ABC):
         name: str,
     ) -> dict[str, Any]:
         """`issue`, as the document that S3 clients read."""
-        return self.issue(read=read, write=write, delete=delete, name=name).container_document()
+        ttl = FULL_TTL if delete else TTL
+        issued = self.issue(read=read, write=write, delete=delete, name=name, ttl=ttl)
+        return issued.container_document()
 
 
 class CredentialsBroker(Broker):

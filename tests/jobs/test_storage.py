@@ -120,9 +120,12 @@ def test_who_may_only_read_does_not_delete_either(
     assert (issued.asked[0]["write"], issued.asked[0]["delete"]) == ([], [])
 
 
-def test_me_says_where_files_lie_and_how_much_may(jobs: Jobs, ana: Principal, size: Any) -> None:
+def test_me_says_where_files_lie_and_how_much_may(
+    jobs: Jobs, ana: Principal, size: Any, sizes: Any
+) -> None:
     size("home/ana/", 1000)
     prices, home = jobs.me(ana).projects
+    assert sizes.again == ["home/ana/"]
     assert (home.prefix, home.writable, home.quota_bytes, home.used_bytes) == (
         "home/ana/",
         False,

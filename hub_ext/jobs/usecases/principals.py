@@ -29,13 +29,15 @@ class PrincipalCases(StorageCases):
 
     def _project(self, principal: Principal, project: Project) -> ProjectOut:
         measured = self._sizes.usage().get(project.prefix)
+        if full := self._full(project):
+            self._sizes.look_again(project.prefix)
         return ProjectOut(
             slug=project.slug,
             title=self._options.titles.get(project.slug, ""),
             roles=sorted(principal.roles(project)),
             personal=project.personal,
             prefix=project.prefix,
-            writable=access.may_write_files(principal, project) and not self._full(project),
+            writable=access.may_write_files(principal, project) and not full,
             quota_bytes=self._options.quota(project.slug),
             used_bytes=measured.size if measured else None,
         )
