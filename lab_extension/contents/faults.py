@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from hub_ext.errors import Conflict, Forbidden, Invalid, NotFound, PublicError, Unavailable
 
 STALE_KEYS = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired")
-WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", *STALE_KEYS)
+WRONG_KEYS = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidSecurity",
+    "XAdminUserNotFound",
+    *STALE_KEYS,
+)
 SKEWED = ("RequestTimeTooSkewed", "RequestExpired")
 BUSY = ("SlowDown", "ServiceUnavailable", "Busy", "InternalError", "RequestTimeout", "Throttling")
 UNSUPPORTED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented")
@@ -285,7 +291,8 @@ def from_answer(
 
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
-_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
+# In the answer itself, or as obstore quotes a bulk delete's.
+_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>|\(code: (\w+)\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _UNSENT = re.compile(r"kind: Connect\b")
 
@@ -307,6 +314,6 @@ def from_obstore(where: Where, key: str, text: str) -> PublicError:
         where,
         key,
         int(status[1]) if status else 400,
-        code[1] if code else "",
+        (code[1] or code[2]) if code else "",
         said[1] if said else "",
     )

@@ -122,6 +122,7 @@ class Objects:
         except PublicError as fault:
             self._no_keys = fault  # obstore keeps of it no more than its text
             raise
+        self._no_keys = None
         return {
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,
@@ -265,8 +266,7 @@ class Objects:
     async def _fault(
         self, key: str, error: Exception, first: Callable[[Exception], PublicError | None]
     ) -> PublicError:
-        no_keys, self._no_keys = self._no_keys, None
-        if found := no_keys or first(error):
+        if found := self._no_keys or first(error):
             return found
         if isinstance(error, exceptions.InvalidPathError) or (
             isinstance(error, ValueError) and "parse path" in str(error)

@@ -162,7 +162,7 @@ class S3Api:
     async def reason(self, key: str) -> PublicError | None:
         """Why the store refuses an object, asked in a way that brings its error code along."""
         try:
-            await self.client.send("GET", key, headers={"range": "bytes=0-0"})
+            await self.client.send("GET", key, headers={"range": "bytes=0-0"}, renew=False)
         except PublicError as fault:
             return fault
         return None

@@ -88,6 +88,7 @@ class S3Client:
         payload_hash: str | None = None,
         harmless: bool = True,
         slow: bool = False,
+        renew: bool = True,
     ) -> httpx.Response:
         """Send a request and read its answer, which is a success.
 
@@ -96,6 +97,7 @@ class S3Client:
             payload_hash: SHA-256 of the body in hex; computed here where it is None.
             harmless: sending it twice is as good as once.
             slow: the store may think for minutes before it answers.
+            renew: fetch other keys where it refuses those as ended.
         """
         url = self.url(key, query)
         digest = _EMPTY if not body else payload_hash
@@ -106,7 +108,7 @@ class S3Client:
         try:
             return await patiently(attempt, harmless=harmless)
         except Refused as fault:
-            if not fault.stale or self._signing.credentials is None:
+            if not (renew and fault.stale) or self._signing.credentials is None:
                 raise
             self._signing.credentials.forget()
             return await patiently(attempt, harmless=harmless)

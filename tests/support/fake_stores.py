@@ -70,7 +70,7 @@ def listing(*keys: str, prefixes: tuple[str, ...] = ()) -> Answer:
 
 
 @contextlib.contextmanager
-def fake_store() -> Iterator[FakeStore]:
+def fake_store(port: int = 0) -> Iterator[FakeStore]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -99,7 +99,7 @@ def fake_store() -> Iterator[FakeStore]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     told = FakeStore(f"http://127.0.0.1:{server.server_port}")
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

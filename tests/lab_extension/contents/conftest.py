@@ -60,7 +60,7 @@ def fake() -> Iterator[fake_stores.FakeStore]:
 @pytest.fixture
 def told(fake: fake_stores.FakeStore) -> Iterator[Store]:
     """A store at ``fake``, with the prefix ``p``, of which nothing has been found out yet."""
-    keys = StaticKeys("key", "secret")
+    keys = StaticKeys("key", "s3cr3t")
     yield Store(StoreSettings(fake.endpoint, "bucket", "p", credentials=keys))
     probe.forget()
 
