@@ -20,10 +20,9 @@ EXTENSIONS = Path("share", "almanac", "duckdb")
 """In an environment: where `almanac_duckdb` points DuckDB."""
 
 _SOURCE = Path(__file__).with_name(f"{MODULE}.py")
-# The try: a later environment may lose the module and keep the line.
-_LINE = (
-    f"import importlib.util as u; u.find_spec('{MODULE}') and __import__('{MODULE}').install()\n"
-)
+# Python runs it at each start, and would complain if the module were gone.
+_CODE = f"try:\n import {MODULE} as ours\nexcept ImportError:\n pass\nelse:\n ours.install()"
+_LINE = f"import sys; exec({_CODE!r})\n"
 
 
 def equip(environment: Path) -> None:
