@@ -34,10 +34,21 @@ export class Documents {
     return [...found];
   }
 
-  /** Show what is stored now; documents with changes that are not saved keep them. */
-  async reload(path: string): Promise<void> {
-    const clean = this.at(path).filter(context => !context.model.dirty);
-    await Promise.all(clean.map(context => context.revert()));
+  /**
+   * Show what is stored now.
+   *
+   * @param dropping - also in documents with changes that are not saved; else
+   *   those keep them.
+   */
+  async reload(path: string, dropping: boolean): Promise<void> {
+    const shown = this.at(path).filter(context => dropping || !context.model.dirty);
+    await Promise.all(
+      shown.map(async context => {
+        await context.revert();
+        // As Lab's own command to revert leaves it.
+        context.model.dirty = false;
+      })
+    );
   }
 
   /** Open a version of the file at `path`: the newest to be worked on, others to be read. */

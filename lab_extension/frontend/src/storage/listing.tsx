@@ -10,6 +10,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { marks } from './marks.ts';
+import { PROJECTS } from './places.ts';
 import type { Listing, StorageProvider } from './provider.ts';
 
 /** Marks what cannot be written, which Lab tells only where the pointer rests. */
@@ -20,7 +21,9 @@ export class MarkingRenderer extends DirListing.Renderer {
     ...rest: RestOf<DirListing.Renderer['updateItemNode']>
   ): void {
     super.updateItemNode(node, model, ...rest);
-    node.classList.toggle('alm-mod-readOnly', model.writable === false);
+    // That nobody makes a project here says nothing of those that there are.
+    const marked = model.writable === false && model.path !== PROJECTS;
+    node.classList.toggle('alm-mod-readOnly', marked);
   }
 }
 

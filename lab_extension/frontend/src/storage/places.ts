@@ -4,7 +4,8 @@ import type { Info } from './wire.ts';
 
 /** Milliseconds after which an answer is asked for again; it is good until the next one. */
 const FRESH = 60_000;
-const PROJECTS = 'projects';
+/** The folder of the projects' folders. */
+export const PROJECTS = 'projects';
 
 interface Heard {
   info: Info | null;

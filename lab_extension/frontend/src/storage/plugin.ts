@@ -60,6 +60,10 @@ const storagePlugin: JupyterFrontEndPlugin<void> = {
     const provider = drive instanceof StorageDrive ? drive.provider : null;
     if (provider) {
       provider.resolver = new Conflicts(documents, translator);
+      // Lab tells of it where a file was chosen, not where it was dropped; of two
+      // messages with the same words only one is shown.
+      const title = translator.load('jupyterlab')._p('showErrorMessage', 'Upload Error');
+      provider.uploadFailed.connect((_, error) => void showErrorMessage(title, error));
     }
 
     const around: Surroundings = {

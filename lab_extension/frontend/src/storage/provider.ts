@@ -51,6 +51,9 @@ export class StorageProvider extends RestContentProvider {
   /** Told after each listing of a folder. */
   readonly listed = new Signal<this, Listing>(this);
 
+  /** Told when a file could not be uploaded. */
+  readonly uploadFailed = new Signal<this, Error>(this);
+
   async get(path: string, asked?: Contents.IFetchOptions): Promise<Contents.IModel> {
     // Which of the browser's providers it is does not concern the server.
     const { contentProviderId: _, ...options } = asked ?? {};
@@ -87,8 +90,14 @@ export class StorageProvider extends RestContentProvider {
 
   async save(path: string, options: Options = {}): Promise<Contents.IModel> {
     const { contentProviderId: _, ...model } = options;
-    if (model.chunk !== undefined) {
-      return this.upload(path, model, model.chunk);
+    // Lab's uploads alone have this key; it is undefined for what goes in one piece.
+    if ('chunk' in model) {
+      try {
+        return await this.upload(path, model, model.chunk);
+      } catch (error) {
+        this.uploadFailed.emit(error as Error);
+        throw error;
+      }
     }
     const base = this.bases.take(path);
     try {
@@ -106,7 +115,14 @@ export class StorageProvider extends RestContentProvider {
     this.bases.forget(path);
   }
 
-  private async upload(path: string, model: Options, chunk: number): Promise<Contents.IModel> {
+  private async upload(
+    path: string,
+    model: Options,
+    chunk: number | undefined
+  ): Promise<Contents.IModel> {
+    if (chunk === undefined) {
+      return this.put(path, model, undefined);
+    }
     const id = this.uploads.of(path, chunk, Date.now());
     let ended = true;
     try {
@@ -174,7 +190,12 @@ export class StorageProvider extends RestContentProvider {
     const body = JSON.stringify(base === undefined ? model : { ...model, base_hash: base });
     const file = new File([body], 'data.json', { type: 'application/json' });
     const init = { method: 'PUT', body: file };
-    const response = await ServerConnection.makeRequest(url, init, settings);
+    let response: Response;
+    try {
+      response = await ServerConnection.makeRequest(url, init, settings);
+    } catch (error) {
+      throw explained(error);
+    }
     if (response.status !== 200 && response.status !== 201) {
       const reason = response.status === 409 ? await reasonOf(response.clone()) : '';
       const error = await ServerConnection.ResponseError.create(response);
@@ -182,7 +203,7 @@ export class StorageProvider extends RestContentProvider {
     }
     const answer: Contents.IModel = await response.json();
     Contents.validateContentsModel(answer);
-    if (model.chunk === undefined && typeof baseOf(answer) === 'string') {
+    if (!('chunk' in model) && typeof baseOf(answer) === 'string') {
       this.wrote(path, answer);
     }
     return answer;

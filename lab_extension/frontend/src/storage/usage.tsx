@@ -73,10 +73,10 @@ export function fullness(
   }
   const used = size(usage.size, locale);
   if (usage.limit === null) {
-    return { text: used, share: null };
+    return { text: trans.__('%1 used', used), share: null };
   }
   const share = usage.limit > 0 ? usage.size / usage.limit : 1;
-  return { text: trans.__('%1 of %2', used, size(usage.limit, locale)), share };
+  return { text: trans.__('%1 of %2 used', used, size(usage.limit, locale)), share };
 }
 
 export class UsageLine extends ReactWidget {

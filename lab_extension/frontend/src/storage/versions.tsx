@@ -51,7 +51,7 @@ function Versions(props: { around: Surroundings; path: string; revision: number 
   const restore = async (version: Version) => {
     const unsaved = around.documents.at(path).some(each => each.model.dirty);
     const when = local(version.modified, locale, true);
-    const { button } = await showDialog({
+    const { button, isChecked } = await showDialog({
       title: trans.__('Restore this version?'),
       body: (
         <div className="alm-Storage-question">
@@ -60,13 +60,16 @@ function Versions(props: { around: Surroundings; path: string; revision: number 
           {unsaved && (
             <p>
               {trans.__(
-                'It is open with changes that are not saved. They stay in their tab; ' +
-                  'saving them later asks whose version to keep.'
+                'It is open with changes that are not saved. They stay in their tab, ' +
+                  'and saving them will ask whose version to keep.'
               )}
             </p>
           )}
         </div>
       ),
+      checkbox: unsaved
+        ? { label: trans.__('Drop those changes and show the restored version'), checked: false }
+        : null,
       buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Restore') })]
     });
     if (!button.accept) {
@@ -75,7 +78,7 @@ function Versions(props: { around: Surroundings; path: string; revision: number 
     setBusy(true);
     try {
       await around.api.restore(path, version.version);
-      await around.documents.reload(path);
+      await around.documents.reload(path, isChecked === true);
       Notification.success(trans.__('%1 is what it was on %2.', name, when), { autoClose: 5000 });
     } catch (error) {
       around.tell(trans.__('%1 could not be restored.', name), asProblem(error));
