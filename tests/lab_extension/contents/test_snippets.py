@@ -13,9 +13,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import brokers
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stores import RunningStore
 
 from hub_ext import toolchain
@@ -227,6 +230,21 @@ def test_what_r_reads() -> None:
         "json", "jsonlite::fromJSON(rawToChar(as.raw(file$Read(file$GetSize()))))"
     )
     assert code("x.png") == opened.format("png", "as.raw(file$Read(file$GetSize()))")
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_whatever_the_name_code_is_code_that_names_it(name: str) -> None:
+    for snippet in snippets.snippets(f"s3://bucket/folder/{name}.csv"):
+        assert all(line.isprintable() for line in snippet.code.split("\n"))
+        if snippet.language == "python":
+            strings = [
+                node.value
+                for node in ast.walk(ast.parse(snippet.code))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
+            named = {text.removeprefix("s3://bucket/") for text in strings}
+            wanted = f"folder/{name}.csv"
+            assert {wanted, quote(wanted)} & named
 
 
 @pytest.mark.parametrize("name", [*NAMES, "\x01\x7f\u2028\U000e0041\u200b", '\'"""\'\\\\'])
