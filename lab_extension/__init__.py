@@ -26,8 +26,9 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(serverapp: Any) -> None:
     """Called by Jupyter Server at its start; ``serverapp`` is its ``ServerApp``."""
     # Kept out of the import of this module: Jupyter imports it only to ask for paths, too.
-    from lab_extension import credentials, handlers, logs
+    from lab_extension import credentials, endings, handlers, logs
 
     logs.protect()
     credentials.write_token_file(log=serverapp.log)
     handlers.install(serverapp)
+    endings.install(serverapp)

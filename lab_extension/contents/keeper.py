@@ -11,7 +11,7 @@ from logging import Logger
 
 from hub_ext.errors import PublicError
 from lab_extension.contents.keys import join
-from lab_extension.contents.mirror import Mirror
+from lab_extension.contents.mirror import Mirror, renamed
 
 GRACE = 60.0
 """Seconds for which a folder is kept up to date before a kernel is there."""
@@ -76,6 +76,13 @@ class Keeper:
             if path == root or path.startswith(f"{root}/") or root.startswith(f"{path}/"):
                 live.wanted = True
                 self._wake.set()
+
+    def moved(self, old: str, new: str) -> None:
+        """A folder of object storage has another path now."""
+        for path, live in list(self._live.items()):
+            if (now := renamed(path, old, new)) != path:
+                live.folder = now[len(live.mirror.root) + 1 :]
+                self._live[now] = self._live.pop(path)
 
     async def close(self) -> None:
         """Write back what there is, and end."""

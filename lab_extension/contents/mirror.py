@@ -136,6 +136,10 @@ class Mirror:
             top = self.path(folder)
             await asyncio.to_thread(top.mkdir, mode=0o700, parents=True, exist_ok=True)
             seen = await self._list(folder)
+            if first and first not in seen.files:  # of a folder that was not seen as a whole
+                with contextlib.suppress(Missing):
+                    entry = await self._store.head(join(folder, first))
+                    seen.files[first] = There(entry.etag, entry.size)
             await self._bring_together(_Round(folder, first, settled), seen)
 
     async def write_back(
@@ -150,6 +154,29 @@ class Mirror:
             round_.told = {path: why for path, why in self.told(folder).items() if path not in here}
             await self._send_all(round_, acts, here, agreed, {}, whole)
             await self._end(round_)
+
+    async def moved(self, old: str, new: str) -> None:
+        """A file or folder has another key now; kernels in the folder go on in it.
+
+        Its mirror is moved and not made anew: whoever works in a folder is in
+        it still when it has another name.
+        """
+
+        def rename() -> None:
+            source, target = self.path(old), self.path(new)
+            if not source.is_dir() or target.exists():
+                return
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            source.rename(target)
+            for path, agreed in list(self._agreements.all().items()):
+                if path.startswith(f"{old}/"):
+                    self._agreements.set(new + path[len(old) :], agreed)
+                    self._agreements.set(path, None)
+            self._agreements.save()
+
+        async with self._lock:
+            await asyncio.to_thread(rename)
+            self.notebooks = {renamed(key, old, new) for key in self.notebooks}
 
     async def recover(self) -> None:
         """Send what a server that ended had not sent any more.
@@ -230,6 +257,8 @@ class Mirror:
                 acts[path] = act_unseen(here.get(path), agreed.get(path))
             elif path in here or path in agreed or path in chosen.paths:
                 acts[path] = act(there.get(path), here.get(path), agreed.get(path))
+        if acts.get(round_.first) in (Act.COMPARE, Act.REPLACE):
+            await self._prefer_the_stores(round_, acts, here, there)
         for path, what in acts.items():
             if what is Act.REMOVE or (what is Act.FETCH and path not in chosen.paths):
                 # Left out now and changed there: an old copy would be read for the new.
@@ -253,6 +282,28 @@ class Mirror:
         )
         await self._send_all(round_, acts, here, agreed, there, whole)
         await self._end(round_)
+
+    async def _prefer_the_stores(
+        self,
+        round_: _Round,
+        acts: dict[str, Act],
+        here: dict[str, Here],
+        there: dict[str, There],
+    ) -> None:
+        """Of the notebook that is meant, the one that JupyterLab saved; another is set aside."""
+        path = round_.first
+        await self._compare(round_, path, here[path], there[path].etag)
+        if path not in round_.told:
+            acts[path] = Act.NOTHING
+            return
+        key = join(round_.folder, path)
+        aside = await asyncio.to_thread(files.set_aside, self.path(key))
+        self._conflicts.pop(key, None)
+        round_.told[path] = (
+            f"changed on this disk as well as saved by JupyterLab; the copy of this disk is {aside}"
+        )
+        acts[path] = Act.FETCH
+        del here[path]
 
     async def _fetch_all(
         self, round_: _Round, wanted: dict[str, There], here: dict[str, Here]
@@ -418,6 +469,11 @@ class Mirror:
             await asyncio.to_thread(
                 files.write_note, self.path(round_.folder), note(shown, round_.told)
             )
+
+
+def renamed(path: str, old: str, new: str) -> str:
+    """``path`` after ``old``, which it may be or lie in, was renamed to ``new``."""
+    return new + path[len(old) :] if path == old or path.startswith(f"{old}/") else path
 
 
 @dataclass

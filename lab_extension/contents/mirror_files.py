@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import stat
@@ -147,6 +148,16 @@ def remove(path: Path, agreed: Agreed) -> bool:
         return False
     path.unlink()
     return True
+
+
+def set_aside(path: Path) -> str:
+    """Give a file a hidden name that is free, and return that."""
+    for number in itertools.count(1):
+        aside = path.with_name(f".{path.name}.changed-here-{number}")
+        if not os.path.lexists(aside):
+            path.rename(aside)
+            return aside.name
+    raise AssertionError("numbers end")
 
 
 def make_folders(folders: list[Path]) -> None:

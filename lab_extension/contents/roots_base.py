@@ -282,6 +282,9 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
         """The folders of object storage in which kernels run now."""
         return set()
 
+    async def _follow(self, manager: ObjectRoot, inside: str, to: str) -> None:
+        """Something in object storage was renamed: what is mirrored of it goes along."""
+
     async def close(self) -> None:
         """Write back what notebooks wrote, and close connections."""
         for task in list(self._tasks):

@@ -8,11 +8,18 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from hub_ext.errors import PublicError
+from hub_ext.errors import Invalid, PublicError
 from lab_extension.contents.keys import join, name_of, parent
+from lab_extension.contents.mirror import renamed
 from lab_extension.contents.paths import parse
 from lab_extension.contents.root_managers import ObjectRoot, WorkRoot
 from lab_extension.contents.roots_base import MIRRORS, WORK, RootsBase, split
+
+
+class OldVersion(Invalid):
+    """Only what is now can go into production."""
+
+    code = "old-version"
 
 
 class Kernels(RootsBase):
@@ -86,10 +93,24 @@ class Kernels(RootsBase):
             return Path(manager._get_os_path(inside))
         named = parse(inside)
         if named.version is not None:
-            raise HTTPError(404, f"{path} is an old version of a notebook.")
+            raise OldVersion(
+                f"{path} is an old version of a notebook.",
+                mend="Restore it, or save a copy, and take that.",
+            )
         mirror = manager.mirror
         await mirror.sync(parent(named.key), first=name_of(named.key))
         return mirror.path(named.key)
+
+    async def _follow(self, manager: ObjectRoot, inside: str, to: str) -> None:
+        old, new = manager.whole(inside), manager.whole(to)
+        try:
+            await manager.mirror.moved(parse(inside).key, parse(to).key)
+        except OSError as error:
+            self.log.warning("Almanac: the mirror of %s stays where it is: %s", old, error)
+            return
+        self._keeper.moved(old, new)
+        for known in (self._kernels, self._entered):
+            known.update({name: renamed(path, old, new) for name, path in known.items()})
 
     async def _folders_in_use(self) -> set[str]:
         """The folders of object storage in which kernels run now."""

@@ -35,6 +35,8 @@ class Moving(RootsBase):
         target, to = await self._writing(new_path, "made")
         if source is target:
             await source.ask("rename" if with_checkpoints else "rename_file", inside, to)
+            if isinstance(source, ObjectRoot):
+                await self._follow(source, inside, to)
         else:
             await self._move(old_path, source, inside, new_path, target, to)
         self._keeper.changed(old_path)

@@ -214,6 +214,23 @@ async def test_the_open_notebook_is_jupyterlabs_to_save(store: Store, mirror: Mi
     assert "saved by JupyterLab" in mirror.told("a")["n.ipynb"]
 
 
+async def test_the_notebook_that_is_meant_is_the_one_that_was_saved(
+    store: Store, mirror: Mirror
+) -> None:
+    await store.write("a/n.ipynb", b"{}")
+    await mirror.sync("a", first="n.ipynb")
+    file = mirror.path("a/n.ipynb")
+    for saved, written in (("{}", "by code"), ("saved", "by code, again")):
+        await store.write("a/n.ipynb", saved.encode())
+        file.write_text(written)
+        await mirror.sync("a", first="n.ipynb", settled=True)
+        assert file.read_text() == saved
+        assert await text(store, "a/n.ipynb") == saved
+    aside = sorted(path.read_text() for path in file.parent.glob(".n.ipynb.*"))
+    assert aside == ["by code", "by code, again"]
+    assert [entry.key async for batch in store.walk("a") for entry in batch] == ["a/n.ipynb"]
+
+
 async def test_where_one_may_only_read_nothing_is_written_and_nothing_lost(
     store: Store, make: Make
 ) -> None:

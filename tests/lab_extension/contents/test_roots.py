@@ -647,6 +647,28 @@ async def test_kernels_start_where_their_files_are(
     assert await roots.resolve_path("/etc/passwd") is None
 
 
+async def test_a_kernel_goes_on_in_a_folder_that_gets_another_name(
+    make: Make, tmp_path: Path
+) -> None:
+    roots = make(mirror_interval=0.05)
+    await roots.save({"type": "directory"}, "home/a")
+    await roots.new(notebook(), "home/a/n.ipynb")
+    await put(roots, "home/a/x.csv", "one")
+    await roots.get_kernel_path("home/a/n.ipynb")
+    mirrored = tmp_path / "ana/.almanac/files/home"
+    inode = (mirrored / "a").stat().st_ino
+    await roots.rename("home/a", "home/b")
+    assert (mirrored / "b").stat().st_ino == inode
+    (mirrored / "b/out.csv").write_text("out")
+    await put(roots, "home/b/y.csv", "two")
+    async with asyncio.timeout(30):
+        while not ((mirrored / "b/y.csv").exists() and await roots.file_exists("home/b/out.csv")):
+            await asyncio.sleep(0.1)
+    assert (mirrored / "b/x.csv").read_text() == "one"
+    assert not (mirrored / "a").exists()
+    assert not await roots.dir_exists("home/a")
+
+
 async def test_a_kernel_starts_although_the_store_is_down(make: Make, tmp_path: Path) -> None:
     roots = make()
     roots.endpoint_url = "http://127.0.0.1:9"
