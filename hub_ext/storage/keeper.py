@@ -83,8 +83,10 @@ class Keeper:
     def look_again(self, prefix: str) -> None:
         """Measure ``prefix`` soon: its owner may just have made room."""
         known = self._usage.get(prefix)
-        if known is not None and known.as_of > self._clock() - MEASURE_AGAIN_AFTER:
-            return
+        if known is not None:
+            pause = max(MEASURE_AGAIN_AFTER, known.took / MOST_OF_THE_TIME)
+            if known.as_of + known.took + pause > self._clock():
+                return
         with self._changed:
             self._again.add(prefix)
             self._changed.notify_all()

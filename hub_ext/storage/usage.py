@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hub_ext.storage.objects import ObjectStore
 
@@ -21,11 +22,13 @@ class RootUsage:
             so that deleting frees.
         objects: how many they are.
         as_of: when they were counted.
+        took: how long that took.
     """
 
     size: int
     objects: int
     as_of: datetime
+    took: timedelta = timedelta()
 
 
 def roots(objects: ObjectStore) -> list[str]:
@@ -35,11 +38,12 @@ def roots(objects: ObjectStore) -> list[str]:
 
 def measure(objects: ObjectStore, prefix: str, now: datetime) -> RootUsage:
     """Count what lies below ``prefix``; the listing passes through and is not kept."""
+    began = time.monotonic()
     size = count = 0
     for info in objects.list(prefix):
         size += info.size
         count += 1
-    return RootUsage(size, count, now)
+    return RootUsage(size, count, now, timedelta(seconds=time.monotonic() - began))
 
 
 def measure_all(

@@ -212,6 +212,9 @@ def test_links_are_bounded_and_for_people(
         with pytest.raises(Invalid) as caught:
             jobs.share(ana, ShareIn(key="home/ana/a", seconds=seconds))
         assert caught.value.field == "seconds"
+    with pytest.raises(Invalid) as caught:
+        jobs.share(ana, ShareIn(key="home/ana/a", seconds=60, version="v" * 2000))
+    assert caught.value.field == "version"
     for nobody in (RUN, person("ana", "prices", rights=frozenset())):
         with pytest.raises(Forbidden):
             jobs.share(nobody, ShareIn(key="projects/prices/a", seconds=3600))

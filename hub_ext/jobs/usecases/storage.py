@@ -70,6 +70,8 @@ class StorageCases(UseCases):
                 f"A link is good for {SHORTEST_LINK} to {longest} seconds, not {wanted.seconds}.",
                 field="seconds",
             )
+        if len(wanted.version or "") > LONGEST_KEY:
+            raise Invalid("This is not a version's identifier.", field="version")
         project = next(
             (each for each in principal.projects if wanted.key.startswith(each.prefix)), None
         )
