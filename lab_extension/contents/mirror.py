@@ -23,21 +23,20 @@ from lab_extension.contents.ends import Disk, Objects, sums_of
 from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.keys import join
 from lab_extension.contents.mirror_plan import (
-    NEVER,
     Act,
     Agreed,
     Here,
+    Limits,
     There,
     act,
     act_unseen,
     choose,
     fetched,
     note,
-    parents,
     spoken_size,
-    unfit,
     written_back,
 )
+from lab_extension.contents.mirror_there import Seen, look
 from lab_extension.contents.store import Store
 
 AT_ONCE = 16
@@ -51,14 +50,6 @@ _CONFLICT = (
     "changed here and in object storage; the one here stays on this disk. Rename it to keep "
     "it as a file of its own, or delete it to get the one from there"
 )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much a mirror folder holds at most, subfolders included."""
-
-    bytes: int = 500_000_000
-    files: int = 1000
 
 
 class Mirror:
@@ -82,12 +73,12 @@ class Mirror:
         *,
         log: Logger,
         writable: bool = True,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         admit: Callable[[str, int], Awaitable[None]] | None = None,
     ):
         self.root = root
         self.writable = writable
-        self.limits = limits
+        self.limits = limits or Limits()
         self.notebooks: set[str] = set()
         """Keys of the notebooks that JupyterLab itself saves: not written back."""
         self._store = store
@@ -135,7 +126,7 @@ class Mirror:
         async with self._lock:
             top = self.path(folder)
             await asyncio.to_thread(top.mkdir, mode=0o700, parents=True, exist_ok=True)
-            seen = await self._list(folder)
+            seen = await look(self._store, folder, self._at_once, most=self.limits.files * LISTED)
             if first and first not in seen.files:  # of a folder that was not seen as a whole
                 with contextlib.suppress(Missing):
                     entry = await self._store.head(join(folder, first))
@@ -190,7 +181,7 @@ class Mirror:
     async def _pending(self) -> list[str]:
         """The folders in which something changed that has not gone to the store."""
 
-        def look() -> list[str]:
+        def changed_here() -> list[str]:
             here, _ = files.scan(self.path(), most=self.limits.files * LISTED)
             agreed = self._agreements.all()
             changed = [
@@ -198,39 +189,9 @@ class Mirror:
             ]
             return sorted({path.rpartition("/")[0] for path in changed if written_back(path)})
 
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(changed_here)
 
     # -- the store's side ------------------------------------------------------
-
-    async def _list(self, folder: str) -> _Seen:
-        """Level by level, so that what is near comes first where not all is looked at."""
-        seen = _Seen()
-        most = self.limits.files * LISTED
-
-        async def one(inside: str) -> list[str]:
-            below: list[str] = []
-            async with self._at_once:
-                async for page in self._store.pages(join(folder, inside) if inside else folder):
-                    for entry in page.files:
-                        name = entry.key.rpartition("/")[2]
-                        seen.files[join(inside, name)] = There(entry.etag, entry.size)
-                    below += [
-                        join(inside, name)
-                        for name in page.folders
-                        if name not in NEVER and not name.startswith(".") and not unfit(name)
-                    ]
-                    if len(seen.files) > most:
-                        break
-                else:
-                    seen.whole.add(inside)
-            seen.folders.update(below)
-            return below
-
-        level = [""]
-        while level and len(seen.files) <= most:
-            found = await asyncio.gather(*(one(inside) for inside in level))
-            level = [inside for below in found for inside in below][:most]
-        return seen
 
     async def _scan(self, folder: str) -> tuple[dict[str, Here], bool]:
         return await asyncio.to_thread(
@@ -239,7 +200,7 @@ class Mirror:
 
     # -- one round -------------------------------------------------------------
 
-    async def _bring_together(self, round_: _Round, seen: _Seen) -> None:
+    async def _bring_together(self, round_: _Round, seen: Seen) -> None:
         folder, there = round_.folder, seen.files
         round_.listed = True
         chosen = choose(
@@ -474,31 +435,6 @@ class Mirror:
 def renamed(path: str, old: str, new: str) -> str:
     """``path`` after ``old``, which it may be or lie in, was renamed to ``new``."""
     return new + path[len(old) :] if path == old or path.startswith(f"{old}/") else path
-
-
-@dataclass
-class _Seen:
-    """What the store has below a folder.
-
-    Attributes:
-        files: by path relative to the folder.
-        folders: those that there are.
-        whole: the folders of which all was seen.
-    """
-
-    files: dict[str, There] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
-    whole: set[str] = field(default_factory=set)
-
-    def knows(self, path: str) -> bool:
-        """Whether it is certain that a path which is not among the files does not exist."""
-        folder = path.rpartition("/")[0]
-        if folder in self.whole:
-            return True
-        return any(
-            above not in self.folders and above.rpartition("/")[0] in self.whole
-            for above in (folder, *parents(folder))
-        )
 
 
 @dataclass

@@ -28,6 +28,14 @@ LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much a mirror folder holds at most, subfolders included."""
+
+    bytes: int = 500_000_000
+    files: int = 1000
+
+
+@dataclass(frozen=True)
 class There:
     """A file in the store."""
 

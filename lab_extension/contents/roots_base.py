@@ -22,7 +22,8 @@ from lab_extension.contents.files import FilesHandler
 from lab_extension.contents.granted import GrantedKeys
 from lab_extension.contents.keeper import Keeper
 from lab_extension.contents.keys import join
-from lab_extension.contents.mirror import Limits, Mirror
+from lab_extension.contents.mirror import Mirror
+from lab_extension.contents.mirror_plan import Limits
 from lab_extension.contents.models import Located
 from lab_extension.contents.places import HOME, PROJECTS, Place, Places
 from lab_extension.contents.root_managers import ObjectRoot, StorageRoot, WorkRoot

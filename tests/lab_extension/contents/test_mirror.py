@@ -16,8 +16,8 @@ from hub_ext.errors import PublicError
 from lab_extension.contents.credentials import StaticKeys
 from lab_extension.contents.faults import StoreDown
 from lab_extension.contents.keeper import Keeper
-from lab_extension.contents.mirror import Limits, Mirror
-from lab_extension.contents.mirror_plan import NOTE
+from lab_extension.contents.mirror import Mirror
+from lab_extension.contents.mirror_plan import NOTE, Limits
 from lab_extension.contents.store import Store, StoreSettings
 
 LOG = logging.getLogger("mirror")
