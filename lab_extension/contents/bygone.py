@@ -1,13 +1,41 @@
-"""What a folder's list of versions says of deleted files. Pure."""
+"""What the list of versions says of a file's past, and of deleted files."""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterable
 from datetime import datetime
 
 from lab_extension.contents.entries import Version
+from lab_extension.contents.faults import Unsupported
 from lab_extension.contents.keys import is_marker, regular
+from lab_extension.contents.s3api import S3Api
+
+
+async def versions(api: S3Api, key: str) -> list[Version]:
+    """Those of a whole key, newest first; none where the store keeps none."""
+    found: list[Version] = []
+    with contextlib.suppress(Unsupported):
+        async for page in api.versions(key):
+            mine, more = of_key(key, page)
+            found += mine
+            if not more:
+                break
+    if all(item.version == "null" for item in found):
+        return []
+    found.sort(key=lambda item: item.modified, reverse=True)
+    found.sort(key=lambda item: not item.latest)
+    return found
+
+
+async def deleted(api: S3Api, prefix: str, *, since: datetime | None, limit: int) -> list[Version]:
+    """See `Store.deleted`; of whole keys that begin with ``prefix``."""
+    graves = Graves(since=since, limit=limit)
+    with contextlib.suppress(Unsupported):
+        async for page in api.versions(prefix):
+            graves.add(page)
+    return graves.newest_first()
 
 
 class Graves:

@@ -8,17 +8,15 @@ named likewise, and the top one is the empty string. Where raw keys come out
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from lab_extension.contents import bygone, folders, streams
 from lab_extension.contents.copies import Copying
-from lab_extension.contents.credentials import CredentialsProvider, from_environment
+from lab_extension.contents.credentials import from_environment
 from lab_extension.contents.entries import (
     Buffer,
     Capabilities,
@@ -47,6 +45,7 @@ from lab_extension.contents.probe import capabilities_of
 from lab_extension.contents.s3api import PAGE, UNKNOWN_TYPE, Encryption, S3Api
 from lab_extension.contents.s3client import S3Client, Signing
 from lab_extension.contents.saving import Condition, Saving
+from lab_extension.contents.settings import StoreSettings
 
 __all__ = [
     "PART",
@@ -63,33 +62,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """Where the objects are, and how to be let in.
-
-    Attributes:
-        endpoint_url: ``http://host:port``; None for AWS's own of ``region``.
-        prefix: where in the bucket; slashes at its ends do not matter.
-        credentials: None takes them from the environment (``AWS_*``).
-        anonymous: sign nothing; for buckets that are open to everybody.
-        sse: server-side encryption that writes ask for: ``AES256`` or ``aws:kms``.
-        kms_key_id: the key for ``aws:kms``.
-        public_url: the endpoint by which others reach the store, for addresses
-            that are shared; ours where it is empty.
-    """
-
-    endpoint_url: str | None
-    bucket: str
-    prefix: str = ""
-    region: str = "us-east-1"
-    credentials: CredentialsProvider | None = None
-    anonymous: bool = False
-    verify_tls: bool = True
-    sse: str = ""
-    kms_key_id: str = ""
-    public_url: str = ""
 
 
 class Store:
@@ -387,18 +359,7 @@ class Store:
 
     async def versions(self, key: str) -> list[Version]:
         """Newest first, delete markers included; empty where the store keeps none."""
-        full = self._full(key)
-        found: list[Version] = []
-        with contextlib.suppress(Unsupported):
-            async for page in self._api.versions(full):
-                mine, more = bygone.of_key(full, page)
-                found += mine
-                if not more:
-                    break
-        if all(item.version == "null" for item in found):
-            return []
-        found.sort(key=lambda item: item.modified, reverse=True)
-        found.sort(key=lambda item: not item.latest)
+        found = await bygone.versions(self._api, self._full(key))
         return [self._version(item) for item in found]
 
     async def deleted(
@@ -410,11 +371,8 @@ class Store:
         its ``modified`` is when it was deleted, and ``deleted`` is true. Markers
         of folders are not among them; empty where the store keeps no versions.
         """
-        graves = bygone.Graves(since=since, limit=limit)
-        with contextlib.suppress(Unsupported):
-            async for page in self._api.versions(self._below(folder)):
-                graves.add(page)
-        return [self._version(item) for item in graves.newest_first()]
+        found = await bygone.deleted(self._api, self._below(folder), since=since, limit=limit)
+        return [self._version(item) for item in found]
 
     async def restore(self, key: str, version: str) -> Entry:
         """Make a copy of that version the newest. Raises Missing."""

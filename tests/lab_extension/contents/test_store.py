@@ -84,6 +84,22 @@ async def test_keeps_every_name(weed: Store, name: str) -> None:
     assert names(await weed.folder("")) == {"copied"}
 
 
+async def test_every_store_keeps_every_name(store: Store) -> None:
+    await asyncio.gather(*(store.write(f"f/{name}", name.encode()) for name in NAMES))
+    assert names(await store.folder("f")) == set(NAMES)
+    paged = [entry.key for page in await gathered(store.pages("f")) for entry in page.files]
+    assert sorted(paged) == sorted(f"f/{name}" for name in NAMES)
+    walked = [entry.key for page in await gathered(store.walk("f")) for entry in page]
+    assert sorted(walked) == sorted(paged)
+    await asyncio.gather(*(store.copy(key, f"g/{key}") for key in walked))
+    for name in NAMES:
+        assert await content(store, f"g/f/{name}") == name.encode()
+        [version] = await store.versions(f"g/f/{name}")
+        assert await content(store, f"g/f/{name}", version=version.version) == name.encode()
+    await store.delete(walked)
+    assert not (await store.folder("f")).files
+
+
 async def test_keeps_a_key_of_1024_bytes(weed: Store) -> None:
     room = 1024 - len(f"{weed.prefix}/".encode())
     key = "/".join("k" * 255 for _ in range(4))[:room]
