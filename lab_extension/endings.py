@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 from typing import Any
 
 SECONDS = 3.0
@@ -31,3 +34,17 @@ def install(serverapp: Any) -> None:
                 serverapp.log.warning("Almanac: the files were not closed in order: %r", error)
 
     serverapp.cleanup_kernels = end
+    if os.environ.get("JUPYTERHUB_API_TOKEN"):
+        _heed_interrupts(serverapp)
+
+
+def _heed_interrupts(serverapp: Any) -> None:
+    """End in order when the hub asks for it.
+
+    The hub begins with SIGINT, which Jupyter Server handles at a terminal
+    alone: elsewhere it stops in the middle of whatever it does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, serverapp._signal_stop)
