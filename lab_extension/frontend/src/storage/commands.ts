@@ -19,6 +19,7 @@ export const commandIds = {
   code: 'almanac:storage-copy-code',
   share: 'almanac:storage-share',
   versions: 'almanac:storage-versions',
+  documentVersions: 'almanac:storage-document-versions',
   deleted: 'almanac:storage-deleted'
 } as const;
 
@@ -184,6 +185,26 @@ export function addCommands(
       const target = await given(args);
       if (target) {
         show('versions', target.path);
+      }
+    }
+  });
+
+  /** The path of the document in front, if versions are kept of it. */
+  const inFront = (): string | null => {
+    const path = around.documents.inFront();
+    return path !== null && places.of(path)?.versions && !isVersion(path) ? path : null;
+  };
+
+  commands.addCommand(commandIds.documentVersions, {
+    label: trans.__('Versions…'),
+    caption: trans.__('What was stored of this file before'),
+    icon: historyIcon,
+    describedBy: { args: { type: 'object', properties: {} } },
+    isVisible: () => inFront() !== null,
+    execute: () => {
+      const path = inFront();
+      if (path !== null) {
+        show('versions', path);
       }
     }
   });

@@ -34,6 +34,12 @@ export class Documents {
     return [...found];
   }
 
+  /** The path of the document in front; null where there is none. */
+  inFront(): string | null {
+    const { currentWidget } = this.shell;
+    return (currentWidget && this.manager.contextForWidget(currentWidget)?.path) ?? null;
+  }
+
   /**
    * Show what is stored now.
    *

@@ -16,13 +16,11 @@ export class StorageDrive extends Drive {
     super({ serverSettings });
     this.provider = new StorageProvider(serverSettings);
     this.contentProviderRegistry.register(PROVIDER, this.provider);
-    this.fileChanged.connect((_, change) => {
-      if (change.type === 'delete' || change.type === 'rename') {
-        for (const model of [change.oldValue, change.newValue]) {
-          if (model?.path) {
-            this.provider.forget(model.path);
-          }
-        }
+    this.fileChanged.connect((_, { type, oldValue, newValue }) => {
+      if (type === 'delete' && oldValue?.path) {
+        this.provider.deleted(oldValue.path);
+      } else if (type === 'rename') {
+        [oldValue?.path, newValue?.path].forEach(path => path && this.provider.moved(path));
       }
     });
   }

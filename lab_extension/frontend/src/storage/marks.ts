@@ -2,7 +2,8 @@
  * The stable names by which tests find things of object storage on the page:
  * `[data-testid="…"]` with the values below. Commands: `almanac:storage-copy-uri`,
  * `almanac:storage-copy-code` (argument `reader`), `almanac:storage-share`,
- * `almanac:storage-versions`, `almanac:storage-deleted`.
+ * `almanac:storage-versions`, `almanac:storage-document-versions`,
+ * `almanac:storage-deleted`.
  */
 export const marks = {
   /** The line at the foot of the file browser. */

@@ -25,7 +25,7 @@ import { VersionsTab } from './versions.tsx';
 type Kind = 'versions' | 'deleted';
 
 /** Folders of one listing whose places are asked about at once. */
-const AT_ONCE = 50;
+const AT_ONCE = 20;
 
 const storagePlugin: JupyterFrontEndPlugin<void> = {
   id: 'almanac:storage',
@@ -140,6 +140,13 @@ const storagePlugin: JupyterFrontEndPlugin<void> = {
       browser.model.refreshed.connect(() => look(browser));
       look(browser);
     };
+    app.shell.currentChanged?.connect(() => {
+      const path = documents.inFront();
+      if (path !== null) {
+        void places.learn(path);
+      }
+      app.commands.notifyCommandChanged(commandIds.documentVersions);
+    });
     browsers.tracker.forEach(watch);
     browsers.tracker.widgetAdded.connect((_, browser) => watch(browser));
     void app.restored.then(() => usage.start());

@@ -110,9 +110,15 @@ export class StorageProvider extends RestContentProvider {
     }
   }
 
-  /** The file at that path is another one now. */
-  forget(path: string): void {
+  /** This page has renamed what was at that path, or something to it. */
+  moved(path: string): void {
     this.bases.forget(path);
+  }
+
+  /** This page has deleted the file at that path: what it saves there next is a new one. */
+  deleted(path: string): void {
+    this.bases.forget(path);
+    this.compared(path, null, { asking: false, passing: true });
   }
 
   private async upload(

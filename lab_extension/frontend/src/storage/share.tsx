@@ -143,7 +143,8 @@ function Share(props: { around: Surroundings; path: string; offer: Offer }): JSX
             {trans.__(
               'It ends on %1 (%2).',
               local(link.expires, locale),
-              relative(link.expires, Date.now(), locale)
+              // An hour is not to be told as 59 minutes.
+              relative(link.expires, Date.now() - 30_000, locale)
             )}
           </p>
         </div>

@@ -90,7 +90,8 @@ export class UsageLine extends ReactWidget {
     super();
     this.addClass('alm-Usage');
     this.node.dataset.testid = marks.usage;
-    this.node.setAttribute('role', 'status');
+    this.node.setAttribute('role', 'group');
+    this.node.setAttribute('aria-label', trans.__('Object storage'));
     browser.model.pathChanged.connect(() => this.refresh());
     model.changed.connect(() => this.refresh());
     this.refresh();
