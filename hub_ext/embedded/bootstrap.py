@@ -229,7 +229,9 @@ class Setup:
     def make_environment(self, name: str) -> Path:
         folder = self.share / "environments" / name
         shutil.rmtree(folder, ignore_errors=True)
-        self.call(self.uv, "venv", "--quiet", "--python", self.python.resolve(), folder)
+        # A kernel that still runs may have written into it meanwhile.
+        python = self.python.resolve()
+        self.call(self.uv, "venv", "--quiet", "--allow-existing", "--python", python, folder)
         self.install(folder / "bin" / "python", self.requirements / f"{name}.txt")
         return folder
 
