@@ -10,20 +10,24 @@ import asyncio
 import functools
 import json
 import os
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_server.utils import ensure_async
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tornado import web
 from traitlets.config import Config
 
-from hub_ext.errors import Conflict, Forbidden, Invalid, NotFound, PublicError
+from hub_ext.errors import Conflict, Invalid, NotFound, PublicError
 from lab_extension.contents import history
+from lab_extension.contents.paths import Named
 from lab_extension.contents.platform import Platform
 from lab_extension.contents.sharing import Sharing
 from lab_extension.contents.usage import Meter, roots_of
 from lab_extension.handlers import Documents, Method, api
 from lab_extension.service import URL_VARIABLE, JobService
+
+if TYPE_CHECKING:
+    from lab_extension.contents.models import Located
 
 AT_MOST = 1000
 """Items of one answer, and of one request."""
@@ -36,10 +40,6 @@ Given = TypeVar("Given", bound=BaseModel)
 
 class NotObjectStorage(NotFound):
     code = "not-object-storage"
-
-
-class ReadOnly(Forbidden):
-    code = "read-only"
 
 
 class _Body(BaseModel):
@@ -92,7 +92,7 @@ class StorageHandler(Documents):
         self.sharing = sharing
         self.meter = meter
 
-    async def locate(self, path: str) -> Any:
+    async def locate(self, path: str) -> Located:
         """Where in the object store a path is.
 
         Raises:
@@ -109,24 +109,19 @@ class StorageHandler(Documents):
             )
         return located
 
-    async def _locate(self, path: str) -> Any:
+    async def _locate(self, path: str) -> Located | None:
         contents = self.contents_manager
         if not hasattr(contents, "locate"):
             raise NotObjectStorage("The files of this server are not in object storage.")
-        located = await contents.locate(path)
+        located: Located | None = await contents.locate(path)
         if not contents.allow_hidden and await ensure_async(contents.is_hidden(path)):
             raise NotFound(f"There is no {shown(path)}.", field="path")
         return located
 
-    async def writable(self, path: str) -> Any:
+    async def writable(self, path: str) -> Located:
         """As `locate`, where the person may write. Raises ReadOnly."""
         located = await self.locate(path)
-        if not located.writable:
-            raise ReadOnly(
-                f"You may read {shown(path)}, and not write there.",
-                mend="Ask an owner of the project.",
-                field="path",
-            )
+        located.manager.must_be_writable(Named(path, located.key, located.version))
         return located
 
     def changed(self, path: str) -> None:
@@ -172,10 +167,6 @@ class StorageHandler(Documents):
                 mend="Reload the page: the file browser and the server may be of two versions.",
                 field=field,
             ) from error
-
-    async def answer_model(self, model: dict[str, Any]) -> None:
-        """A contents model; its times are not JSON yet."""
-        self.answer(json.loads(json.dumps(model, default=history.text_of_time)))
 
 
 class InfoHandler(StorageHandler):
@@ -264,7 +255,9 @@ class RestoreHandler(StorageHandler):
         located = await self.writable(path)
         await history.restore(located, path, wanted.version)
         self.changed(path)
-        await self.answer_model(await self.contents_manager.get(path, content=False))
+        model = await self.contents_manager.get(path, content=False)
+        # Its times are not JSON yet.
+        self.answer(json.loads(json.dumps(model, default=history.text_of_time)))
 
 
 class DeletedHandler(StorageHandler):

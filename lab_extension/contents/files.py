@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import mimetypes
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import AuthenticatedFileHandler
@@ -25,6 +25,9 @@ from lab_extension.contents import ranges
 from lab_extension.contents.entries import Entry
 from lab_extension.contents.faults import Changed, Missing
 from lab_extension.contents.ranges import Answer
+
+if TYPE_CHECKING:
+    from lab_extension.contents.models import Located
 
 PIECE = 1 << 20
 """Bytes that are handed to the connection at a time."""
@@ -64,7 +67,7 @@ class FilesHandler(AuthenticatedFileHandler):  # type: ignore[misc]
         except PublicError as error:
             raise page(error) from error
 
-    async def _serve_object(self, path: str, located: Any, include_body: bool) -> None:
+    async def _serve_object(self, path: str, located: Located, include_body: bool) -> None:
         contents = self.contents_manager
         if not contents.allow_hidden and await ensure_async(contents.is_hidden(path)):
             self.log.info("Refusing to serve hidden file, via 404 Error")
@@ -162,7 +165,7 @@ class FilesHandler(AuthenticatedFileHandler):  # type: ignore[misc]
 class Source:
     """One version of one object, the same from the first byte to the last."""
 
-    def __init__(self, located: Any):
+    def __init__(self, located: Located):
         self._store = located.store
         self._key = located.key
         self._version = located.version
@@ -186,11 +189,15 @@ class Source:
         opened = await self._store.open(
             self._key, start=start, end=end, version=self._version, if_match=self.entry.etag
         )
-        async with contextlib.aclosing(opened.chunks) as chunks:
-            async for chunk in chunks:
+        try:
+            async for chunk in opened.chunks:
                 view = memoryview(chunk)
                 for at in range(0, len(view), PIECE):
                     yield bytes(view[at : at + PIECE])
+        finally:
+            # Whoever stops half-way leaves no connection to the store behind.
+            if isinstance(opened.chunks, AsyncGenerator):
+                await opened.chunks.aclose()
 
 
 def content_type(name: str) -> str:

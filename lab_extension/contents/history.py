@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub_ext.errors import Conflict, Invalid, NotFound
 from lab_extension.contents import keys, paths
 from lab_extension.contents.entries import Entry, Version
 from lab_extension.contents.faults import AlreadyThere, Missing
+
+if TYPE_CHECKING:
+    from lab_extension.contents.models import Located
 
 MOST_DELETED = 10_000
 """Deleted files that are looked at, the newest ones."""
@@ -28,7 +31,7 @@ Item = TypeVar("Item")
 class Lost:
     """A deleted file that shall come back: where, and as which version."""
 
-    located: Any
+    located: Located
     path: str
     version: str
 
@@ -43,19 +46,18 @@ def version_path(root: str, path: str, version: str) -> str:
     return keys.join(root, paths.of_version(below, version))
 
 
-async def entry_of(located: Any, path: str) -> Entry:
+async def entry_of(located: Located, path: str) -> Entry:
     """The file as it is now. Raises NotFound, Invalid for a folder."""
     _not_the_top(located, path)
     try:
-        entry: Entry = await located.store.head(located.key, version=located.version)
+        return await located.store.head(located.key, version=located.version)
     except Missing as error:
         if await located.store.folder_exists(located.key):
             raise _folder(path) from error
         raise NotFound(f"There is no file {path}.", field="path") from error
-    return entry
 
 
-def _not_the_top(located: Any, path: str) -> None:
+def _not_the_top(located: Located, path: str) -> None:
     """A root is a folder, whatever there is; not all credentials may ask the store of it."""
     if not located.key:
         raise _folder(path)
@@ -65,7 +67,7 @@ def _folder(path: str) -> Invalid:
     return Invalid(f"{path or '/'} is a folder.", mend="Choose a file.", field="path")
 
 
-async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[str, Any]:
+async def versions(located: Located, path: str, *, limit: int, after: str) -> dict[str, Any]:
     """The versions of a file, newest first, as JSON.
 
     Args:
@@ -73,7 +75,7 @@ async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[s
     """
     _not_the_top(located, path)
     kept = (await located.store.capabilities()).versions
-    found: list[Version] = await located.store.versions(located.key) if kept else []
+    found = await located.store.versions(located.key) if kept else []
     if not found:
         # Not to say "no versions" of what is not there at all.
         await entry_of(located, path)
@@ -96,7 +98,7 @@ async def versions(located: Any, path: str, *, limit: int, after: str) -> dict[s
     }
 
 
-async def restore(located: Any, path: str, version: str) -> Entry:
+async def restore(located: Located, path: str, version: str) -> Entry:
     """Make a copy of a version the newest one; what is newest now stays as a version.
 
     Raises:
@@ -104,7 +106,7 @@ async def restore(located: Any, path: str, version: str) -> Entry:
         Full: there is no room for it.
     """
     _not_the_top(located, path)
-    found: list[Version] = await located.store.versions(located.key)
+    found = await located.store.versions(located.key)
     wanted = next((item for item in found if item.version == version), None)
     if wanted is None:
         raise NotFound(
@@ -120,13 +122,13 @@ async def restore(located: Any, path: str, version: str) -> Entry:
         )
     now = next((item.size for item in found if item.latest and not item.deleted), 0)
     await _make_room(located, path, wanted.size - now)
-    entry: Entry = await located.store.restore(located.key, version)
+    entry = await located.store.restore(located.key, version)
     located.manager.quota.add(wanted.size - now)
     return entry
 
 
 async def deleted(
-    located: Any, path: str, *, limit: int, after: str, hidden_too: bool, kept_days: int
+    located: Located, path: str, *, limit: int, after: str, hidden_too: bool, kept_days: int
 ) -> dict[str, Any]:
     """What was deleted below a folder, newest first, as JSON.
 
@@ -136,18 +138,37 @@ async def deleted(
     """
     if not (await located.store.capabilities()).versions:
         return {"items": [], "versions": False, "next": None}
-    found = [
-        item
-        for item in await located.store.deleted(located.key, limit=MOST_DELETED)
-        if not keys.is_marker(item.key) and (hidden_too or not _hidden(item.key, located.key))
-    ]
-    found.sort(key=_cursor, reverse=True)
+    found = await located.store.deleted(located.key, limit=MOST_DELETED)
+    return await asyncio.to_thread(
+        _page_of_deleted, found, located.key, path, limit, after, hidden_too, kept_days
+    )
+
+
+def _page_of_deleted(
+    found: list[Version],
+    folder: str,
+    path: str,
+    limit: int,
+    after: str,
+    hidden_too: bool,
+    kept_days: int,
+) -> dict[str, Any]:
+    """Pure; takes a moment where there are thousands."""
+    kept = sorted(
+        (
+            (_cursor(item), item)
+            for item in found
+            if not keys.is_marker(item.key) and (hidden_too or not _hidden(item.key, folder))
+        ),
+        key=lambda pair: pair[0],
+        reverse=True,
+    )
     if after:
-        found = [item for item in found if _cursor(item) < after]
+        kept = [pair for pair in kept if pair[0] < after]
     return {
         "items": [
             {
-                "path": keys.join(path, item.key[len(located.key) :].strip("/")),
+                "path": keys.join(path, item.key[len(folder) :].strip("/")),
                 "name": keys.name_of(item.key),
                 "version": item.version,
                 "size": item.size,
@@ -156,10 +177,10 @@ async def deleted(
                 if kept_days
                 else None,
             }
-            for item in found[:limit]
+            for _, item in kept[:limit]
         ],
         "versions": True,
-        "next": _cursor(found[limit - 1]) if len(found) > limit else None,
+        "next": kept[limit - 1][0] if len(kept) > limit else None,
     }
 
 
@@ -200,7 +221,7 @@ async def undelete(items: Sequence[Lost]) -> list[str]:
     return [item.path for item in items]
 
 
-async def _make_room(located: Any, path: str, more: int) -> None:
+async def _make_room(located: Located, path: str, more: int) -> None:
     """Raises Full, where so many bytes more are over the limit."""
     manager = located.manager
     if hasattr(manager, "admit"):

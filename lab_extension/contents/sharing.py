@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from traitlets import Bool, Integer, List, default
@@ -22,6 +22,9 @@ from traitlets.config import Configurable
 
 from hub_ext.errors import Forbidden, Invalid, PublicError
 from lab_extension.contents.platform import Platform
+
+if TYPE_CHECKING:
+    from lab_extension.contents.store import Store
 
 LONGEST_VARIABLE = "ALMANAC_SHARE_SECONDS"
 WEEK = 7 * 24 * 3600
@@ -118,7 +121,7 @@ class Sharing(Configurable):  # type: ignore[misc]
         super().__init__(**options)
         self._platform = platform
 
-    async def offer(self, store: Any) -> Offer:
+    async def offer(self, store: Store) -> Offer:
         """What can be chosen for a file of ``store`` now."""
         try:
             limit, _ = await self._limit(store)
@@ -129,7 +132,7 @@ class Sharing(Configurable):  # type: ignore[misc]
         choices = offered(self.choices, limit)
         return Offer(True, choices, min(choices, key=_from_a_day), on_one_machine(store))
 
-    async def link(self, store: Any, key: str, seconds: int, version: str | None = None) -> Link:
+    async def link(self, store: Store, key: str, seconds: int, version: str | None = None) -> Link:
         """An address for so long, or for as long as the keys live if that is less.
 
         Raises:
@@ -154,7 +157,7 @@ class Sharing(Configurable):  # type: ignore[misc]
         sign = self._signed_by_platform if by_platform else self._signed_here
         return await sign(store, key, seconds, version)
 
-    async def _limit(self, store: Any) -> tuple[int | None, bool]:
+    async def _limit(self, store: Store) -> tuple[int | None, bool]:
         """The most seconds a link can hold, None for no links; whether the platform signs."""
         if not self.allowed:
             return None, False
@@ -165,7 +168,7 @@ class Sharing(Configurable):  # type: ignore[misc]
         return int(min(longest, (await _left(store)).total_seconds())), False
 
     async def _signed_by_platform(
-        self, store: Any, key: str, seconds: int, version: str | None
+        self, store: Store, key: str, seconds: int, version: str | None
     ) -> Link:
         assert self._platform.jobs is not None
         whole = store.uri(key).removeprefix(f"s3://{store.bucket}/")
@@ -175,7 +178,7 @@ class Sharing(Configurable):  # type: ignore[misc]
         note = on_one_machine(store) if answer["reach"] == "machine" else ""
         return Link(str(answer["url"]), datetime.fromisoformat(answer["expires"]), note)
 
-    async def _signed_here(self, store: Any, key: str, seconds: int, version: str | None) -> Link:
+    async def _signed_here(self, store: Store, key: str, seconds: int, version: str | None) -> Link:
         seconds = int(min(seconds, (await _left(store)).total_seconds()))
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         url = await store.presign(key, seconds, version=version)
@@ -191,15 +194,15 @@ def _from_a_day(seconds: int) -> int:
     return abs(seconds - 24 * 3600)
 
 
-async def _left(store: Any) -> timedelta:
+async def _left(store: Store) -> timedelta:
     """How long the store's keys are good yet."""
-    expires: datetime | None = await store.keys_end()
+    expires = await store.keys_end()
     if expires is None:
         return timedelta(seconds=WEEK)
     return max(expires - datetime.now(UTC) - _MARGIN, timedelta(seconds=1))
 
 
-def on_one_machine(store: Any) -> str:
+def on_one_machine(store: Store) -> str:
     """What to say of links to a store that other machines cannot reach; empty for any other."""
     host = urlsplit(store.settings.public_url or store.endpoint).hostname or ""
     try:

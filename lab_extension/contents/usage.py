@@ -12,10 +12,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from logging import Logger
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub_ext.errors import PublicError
 from lab_extension.contents.entries import Usage
+
+if TYPE_CHECKING:
+    from lab_extension.contents.store import Store
 
 FRESH = timedelta(seconds=60)
 """How old a count may be before another is begun."""
@@ -41,7 +44,7 @@ class Root:
 
     root: str
     title: str
-    store: Any
+    store: Store
     key: str
     limit: int | None
     writable: bool

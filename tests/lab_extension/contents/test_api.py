@@ -117,6 +117,13 @@ def test_versions_are_listed_opened_and_restored(lab: ObjectLab) -> None:
     assert [item["size"] for item in versions(lab, "history/a b.csv")] == [3, 5, 4, 3]
 
 
+def test_an_old_version_stays_as_it_is(lab: ObjectLab) -> None:
+    lab.put("history/old.csv", b"one")
+    (item,) = versions(lab, "history/old.csv")
+    answer = lab.tell("restore", path=item["path"], version=item["version"])
+    assert "old version" in problem(answer, 403, "read-only")["title"]
+
+
 def test_a_long_history_comes_in_pages(lab: ObjectLab) -> None:
     for number in range(5):
         lab.put("pages/a.csv", b"x" * (number + 1))
