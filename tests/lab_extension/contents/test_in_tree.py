@@ -33,9 +33,9 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 60) -> Any:
 class Analyst(Person):
     """Signed in, at work in a server of their own."""
 
-    def __init__(self, tree: Tree):
+    def __init__(self, tree: Tree, name: str = "", password: str = ""):
         super().__init__(tree.url)
-        self.sign_in(tree.user, tree.password)
+        self.sign_in(name or tree.user, password or tree.password)
         self.start_server()
 
     def contents(self, method: str, path: str, /, **body: Any) -> Any:
@@ -247,3 +247,29 @@ def test_notebooks_of_every_root_go_into_production(
     ana.save(path, "year = 2024", tags=("parameters",))
     changed = ana.http.get(f"{ana.server}almanac/api/notebook", params={"path": path}).json()
     assert [parameter["name"] for parameter in changed["parameters"]] == ["year"]
+
+
+def test_a_colleague_works_in_the_same_project_and_in_no_other_home(
+    ana: Analyst, tree: Tree
+) -> None:
+    password = "long enough for a test"
+    tree.run("users", "remove", "bo", "--yes")
+    added = tree.run("users", "add", "bo", "--password-stdin", input=f"{password}\n")
+    assert added.returncode == 0, added.stderr
+    ana.put("home/in-tree/mine.csv", "ana's")
+    ana.put("projects/macro/in-tree/ours.csv", "ours")
+    bo = Analyst(tree, "bo", password)
+    try:
+        assert bo.contents("GET", "home")["content"] == []
+        assert bo.text("projects/macro/in-tree/ours.csv") == "ours"
+        bo.save("projects/macro/in-tree/bo.ipynb", "1")
+        kernel = bo.open("projects/macro/in-tree/bo.ipynb")
+        assert bo.run(kernel, "print(open('ours.csv').read())").strip() == "ours"
+        # Not even the seconds before the server's end are lost.
+        bo.run(kernel, "open('by-bo.csv', 'w').write('written last')")
+        bo.stop_server()
+        eventually(lambda: not bo.server_runs())
+        assert ana.text("projects/macro/in-tree/by-bo.csv") == "written last"
+    finally:
+        bo.http.close()
+        tree.run("users", "remove", "bo", "--yes")
