@@ -317,6 +317,10 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
         manager, inside = await self._root(path)
         return await manager.locate(inside) if isinstance(manager, ObjectRoot) else None
 
+    def changed(self, path: str) -> None:
+        """A file in object storage was changed not by one of these methods: restored, say."""
+        self._keeper.changed(path.strip("/"))
+
     async def _writing(self, path: str, doing: str) -> tuple[WorkRoot | ObjectRoot, str]:
         """Who writes a path. Raises HTTPError 403 for the roots and the folders above."""
         root, below = split(path)
