@@ -11,6 +11,7 @@ import configparser
 import ipaddress
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,30 +72,21 @@ class StaticKeys:
         pass
 
 
-class ContainerKeys:
-    """Keys from the container-credentials endpoint of the AWS libraries.
+class RenewedKeys(ABC):
+    """Keys that are good for a while: fetched when some are needed, and again before they end.
 
-    They are fetched when some are needed, again before they end, and by one
-    caller at a time. While the endpoint does not answer, keys that are still
-    good stay in use.
-
-    Args:
-        url: ``AWS_CONTAINER_CREDENTIALS_FULL_URI``.
-        token_file: its content goes into the Authorization header; read each
-            time, as it may be renewed.
-        token: the same, given; for want of a file.
+    One caller at a time fetches. While there are no new ones to be had, keys
+    that are still good stay in use.
     """
 
-    def __init__(self, url: str, *, token_file: Path | None = None, token: str = ""):
-        self._url = url
-        self._token_file = token_file
-        self._token = token
+    def __init__(self) -> None:
         self._keys: Keys | None = None
         self._fetched = datetime.min.replace(tzinfo=UTC)
         self._lock = asyncio.Lock()
 
-    def __repr__(self) -> str:
-        return f"ContainerKeys({self._url!r})"
+    @abstractmethod
+    async def fetch(self) -> Keys:
+        """Raises Refused, StoreDown."""
 
     async def keys(self) -> Keys:
         if self._keys is not None and self._fresh(self._keys):
@@ -115,7 +107,7 @@ class ContainerKeys:
 
     async def _renewed(self) -> Keys:
         try:
-            keys = await self._fetch()
+            keys = await self.fetch()
         except (Refused, StoreDown) as fault:
             old = self._keys
             if old is None or old.expires is None or datetime.now(UTC) >= old.expires:
@@ -125,60 +117,37 @@ class ContainerKeys:
         self._fetched = datetime.now(UTC)
         return keys
 
-    async def _fetch(self) -> Keys:
+
+class ContainerKeys(RenewedKeys):
+    """Keys from the container-credentials endpoint of the AWS libraries.
+
+    Args:
+        url: ``AWS_CONTAINER_CREDENTIALS_FULL_URI``.
+        token_file: its content goes into the Authorization header; read each
+            time, as it may be renewed.
+        token: the same, given; for want of a file.
+    """
+
+    def __init__(self, url: str, *, token_file: Path | None = None, token: str = ""):
+        super().__init__()
+        self._url = url
+        self._token_file = token_file
+        self._token = token
+
+    def __repr__(self) -> str:
+        return f"ContainerKeys({self._url!r})"
+
+    async def fetch(self) -> Keys:
         _trusted(self._url)
         headers = {"Accept": "application/json"}
         token = await asyncio.to_thread(self._read_token)
         if token:
             headers["Authorization"] = token
-        try:
-            async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
-                answer = await client.get(self._url, headers=headers)
-        except httpx.HTTPError as error:
-            raise StoreDown(
-                f"Nothing answers at {_shown(self._url)}, which hands out the credentials "
-                "for object storage.",
-                mend="It may be restarting: try again in a moment. If that does not help, restart "
-                "your server.",
-                untouched=True,
-            ) from error
-        if answer.status_code >= 500 or answer.status_code == 429:
-            raise StoreDown(
-                f"{_shown(self._url)} has no credentials for object storage at the moment "
-                f"({answer.status_code}).",
-                mend="Try again in a moment; if it stays so, tell who runs this platform.",
-                untouched=True,
-                busy=True,
-            )
-        if answer.status_code != 200:
-            raise Refused(
-                f"{_shown(self._url)} gives this server no credentials for object storage "
-                f"({answer.status_code}).",
-                mend="Restart your server. If that does not help, tell who runs this platform.",
-            )
-        try:
-            return _parsed(answer.json())
-        except (ValueError, KeyError, TypeError, AttributeError):
-            # Not chained: the answer may hold half of a key.
-            raise Refused(
-                f"What {_shown(self._url)} answers are no credentials.",
-                mend="Who runs this platform can look at what it is.",
-            ) from None
+        answer = await ask("GET", self._url, headers=headers)
+        return parsed(answer, self._url)
 
     def _read_token(self) -> str:
-        if self._token_file is None:
-            return self._token
-        try:
-            token = self._token_file.read_text().strip()
-        except OSError as error:
-            raise Refused(
-                f"The file with the token for object storage cannot be read: {error.strerror} "
-                f"({self._token_file}).",
-                mend="Restart your server: it writes the file when it starts.",
-            ) from error
-        if "\n" in token or "\r" in token:
-            raise Refused(f"{self._token_file} does not hold a token of one line.")
-        return token
+        return read_token(self._token_file) if self._token_file is not None else self._token
 
 
 class NoKeys:
@@ -192,13 +161,21 @@ class NoKeys:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> CredentialsProvider:
-    """Keys as the AWS libraries find them: variables, the shared file, the container's endpoint.
+    """Keys as the AWS libraries find them, in their order.
 
-    Nothing is fetched or refused here; the first request does.
+    Variables, a role by a token file (web identity), the shared file, the
+    container's endpoint, the role of the machine. Nothing is fetched or refused
+    here; the first request does.
     """
     access, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if access and secret:
         return StaticKeys(access, secret, environment.get("AWS_SESSION_TOKEN"))
+    from lab_extension.contents import roles
+
+    if web := roles.web_identity(environment):
+        return web
+    if shared := _from_shared_file(environment):
+        return shared
     url = environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
     if relative := environment.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
         url = _ECS + relative
@@ -209,7 +186,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Credentials
             token_file=Path(name) if name else None,
             token=environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
         )
-    return _from_shared_file(environment) or NoKeys()
+    return roles.instance(environment) or NoKeys()
 
 
 def _from_shared_file(environment: Mapping[str, str]) -> CredentialsProvider | None:
@@ -266,14 +243,93 @@ def _shown(url: str) -> str:
     return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _parsed(document: Any) -> Keys:
-    expires = document.get("Expiration")
-    keys = Keys(
-        str(document["AccessKeyId"]),
-        str(document["SecretAccessKey"]),
-        document.get("Token") or None,
-        datetime.fromisoformat(expires).astimezone(UTC) if expires else None,
+async def ask(
+    method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"", direct: bool = True
+) -> httpx.Response:
+    """Ask whoever hands out keys; the answer is a success.
+
+    Args:
+        direct: past the proxies of the environment.
+
+    Raises:
+        Refused, StoreDown
+    """
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=not direct) as client:
+            answer = await client.request(method, url, headers=headers, content=body)
+    except httpx.HTTPError as error:
+        raise StoreDown(
+            f"Nothing answers at {_shown(url)}, which hands out the credentials for object "
+            "storage.",
+            mend="It may be restarting: try again in a moment. If that does not help, restart "
+            "your server.",
+            untouched=True,
+        ) from error
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise StoreDown(
+            f"{_shown(url)} has no credentials for object storage at the moment "
+            f"({answer.status_code}).",
+            mend="Try again in a moment; if it stays so, tell who runs this platform.",
+            untouched=True,
+            busy=True,
+        )
+    if answer.status_code != 200:
+        raise Refused(
+            f"{_shown(url)} gives this server no credentials for object storage "
+            f"({answer.status_code}).",
+            mend="Restart your server. If that does not help, tell who runs this platform.",
+        )
+    return answer
+
+
+def read_token(path: Path) -> str:
+    """Blocks.
+
+    Raises:
+        Refused: there is none.
+    """
+    try:
+        token = path.read_text().strip()
+    except OSError as error:
+        raise Refused(
+            f"The file with the token for object storage cannot be read: {error.strerror} "
+            f"({path}).",
+            mend="Restart your server: it writes the file when it starts.",
+        ) from error
+    if "\n" in token or "\r" in token:
+        raise Refused(f"{path} does not hold a token of one line.", mend="Restart your server.")
+    return token
+
+
+def parsed(answer: httpx.Response, url: str) -> Keys:
+    """The keys in the document that the container and the machine's endpoint answer with.
+
+    Raises:
+        Refused: there are none.
+    """
+    try:
+        document: Any = answer.json()
+        return keys_of(
+            document["AccessKeyId"],
+            document["SecretAccessKey"],
+            document.get("Token"),
+            document.get("Expiration"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Not chained: the answer may hold half of a key.
+        raise not_keys(url) from None
+
+
+def not_keys(url: str) -> Refused:
+    return Refused(
+        f"What {_shown(url)} answers are no credentials.",
+        mend="Who runs this platform can look at what it is.",
     )
-    if not keys.access_key or not keys.secret_key:
+
+
+def keys_of(access: Any, secret: Any, token: Any, expires: Any) -> Keys:
+    """Raises ValueError, TypeError."""
+    if not access or not secret:
         raise ValueError("empty")
-    return keys
+    end = datetime.fromisoformat(expires).astimezone(UTC) if expires else None
+    return Keys(str(access), str(secret), token or None, end)

@@ -206,6 +206,14 @@ class Where:
             mend="Who runs this platform can correct the endpoint in the settings.",
         )
 
+    def untrusted(self) -> StoreDown:
+        return StoreDown(
+            f"The certificate of the object store at {self.endpoint} is not one that this server "
+            "trusts.",
+            mend="Who runs this platform can add the authority that issued it: ca_bundle, or "
+            "AWS_CA_BUNDLE in the environment of the server.",
+        )
+
     def busy(self, status: int, retry_after: float | None = None) -> StoreDown:
         wait = f" and asks to come back in {retry_after:.0f} s" if retry_after else ""
         return StoreDown(
@@ -307,6 +315,8 @@ def from_obstore(where: Where, key: str, text: str) -> PublicError:
     if status is None and code is None:
         if "dns error" in text:
             return where.nowhere()
+        if "InvalidCertificate(" in text:
+            return where.untrusted()
         if "HTTP error" in text or "error sending request" in text:
             return where.silent(untouched=bool(_UNSENT.search(text)))
         return where.no_store()

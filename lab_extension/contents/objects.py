@@ -30,6 +30,7 @@ from lab_extension.contents.faults import (
 )
 from lab_extension.contents.patience import patiently
 from lab_extension.contents.s3api import UNKNOWN_TYPE, Encryption
+from lab_extension.contents.trust import Trust
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
@@ -62,7 +63,7 @@ class Objects:
         *,
         region: str,
         credentials: CredentialsProvider | None,
-        verify_tls: bool,
+        trust: Trust,
         encryption: Encryption,
         ask_busy: Callable[[], Awaitable[float | None]],
         ask_reason: Callable[[str], Awaitable[PublicError | None]],
@@ -70,7 +71,7 @@ class Objects:
         self.where = where
         self._region = region
         self._credentials = credentials
-        self._verify = verify_tls
+        self._trust = trust
         self._encryption = encryption
         self._ask_busy = ask_busy
         self._ask_reason = ask_reason
@@ -106,7 +107,8 @@ class Objects:
             credential_provider=self._keys if self._credentials else None,  # type: ignore[arg-type]
             client_options={
                 "allow_http": endpoint.startswith("http://"),
-                "allow_invalid_certificates": not self._verify,
+                "allow_invalid_certificates": not self._trust.verify,
+                **({"root_certificate": self._trust.added} if self._trust.added else {}),
                 "connect_timeout": CONNECT_TIMEOUT,
                 "read_timeout": silence,
                 "timeout": LONGEST_REQUEST,

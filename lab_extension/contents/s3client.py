@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from lab_extension.contents.faults import (
     show,
 )
 from lab_extension.contents.patience import patiently, seconds_of
+from lab_extension.contents.trust import Trust
 
 TIMEOUT = httpx.Timeout(30, connect=3)
 """Of silence, not of the whole."""
@@ -50,10 +52,10 @@ class S3Client:
     Every method raises the faults of `faults.from_answer`.
     """
 
-    def __init__(self, where: Where, signing: Signing, *, verify_tls: bool = True):
+    def __init__(self, where: Where, signing: Signing, trust: Trust | None = None):
         self.where = where
         self._signing = signing
-        self._verify = verify_tls
+        self._trust = trust or Trust()
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -168,6 +170,8 @@ class S3Client:
         while cause is not None:
             if isinstance(cause, socket.gaierror):
                 return self.where.nowhere()
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return self.where.untrusted()
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, httpx.UnsupportedProtocol):
             return self.where.no_store()
@@ -222,8 +226,9 @@ class S3Client:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             self._loop = loop
+            tls = self.where.endpoint.startswith("https:")
             self._client = httpx.AsyncClient(
-                verify=self._verify,
+                verify=self._trust.context() if tls else False,
                 limits=CONNECTIONS,
                 timeout=TIMEOUT,
                 follow_redirects=False,

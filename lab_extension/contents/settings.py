@@ -16,6 +16,9 @@ class StoreSettings:
         prefix: where in the bucket; slashes at its ends do not matter.
         credentials: None takes them from the environment (``AWS_*``).
         anonymous: sign nothing; for buckets that are open to everybody.
+        verify_tls: False accepts any certificate, and so anybody in between.
+        ca_bundle: a file of certificates (PEM) to trust beside the machine's own;
+            None takes it from ``AWS_CA_BUNDLE`` or ``SSL_CERT_FILE``.
         sse: server-side encryption that writes ask for: ``AES256`` or ``aws:kms``.
         kms_key_id: the key for ``aws:kms``.
         public_url: the endpoint by which others reach the store, for addresses
@@ -29,6 +32,7 @@ class StoreSettings:
     credentials: CredentialsProvider | None = None
     anonymous: bool = False
     verify_tls: bool = True
+    ca_bundle: str | None = None
     sse: str = ""
     kms_key_id: str = ""
     public_url: str = ""

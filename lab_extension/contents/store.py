@@ -46,6 +46,7 @@ from lab_extension.contents.s3api import PAGE, UNKNOWN_TYPE, Encryption, S3Api
 from lab_extension.contents.s3client import S3Client, Signing
 from lab_extension.contents.saving import Condition, Saving
 from lab_extension.contents.settings import StoreSettings
+from lab_extension.contents.trust import Trust
 
 __all__ = [
     "PART",
@@ -85,15 +86,14 @@ class Store:
         if not settings.anonymous:
             credentials = settings.credentials or from_environment()
         encryption = Encryption(settings.sse, settings.kms_key_id)
-        client = S3Client(
-            self.where, Signing(settings.region, credentials), verify_tls=settings.verify_tls
-        )
+        trust = Trust.of(verify=settings.verify_tls, bundle=settings.ca_bundle)
+        client = S3Client(self.where, Signing(settings.region, credentials), trust)
         self._api = S3Api(client, encryption)
         self._objects = Objects(
             self.where,
             region=settings.region,
             credentials=credentials,
-            verify_tls=settings.verify_tls,
+            trust=trust,
             encryption=encryption,
             ask_busy=client.busy_for,
             ask_reason=self._api.reason,

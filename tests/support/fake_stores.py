@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ def listing(*keys: str, prefixes: tuple[str, ...] = ()) -> Answer:
 
 
 @contextlib.contextmanager
-def fake_store(port: int = 0) -> Iterator[FakeStore]:
+def fake_store(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[FakeStore]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -101,7 +102,9 @@ def fake_store(port: int = 0) -> Iterator[FakeStore]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
-    told = FakeStore(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    told = FakeStore(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}")
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield told

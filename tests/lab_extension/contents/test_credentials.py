@@ -201,7 +201,7 @@ async def test_takes_what_the_environment_has(tmp_path: Path) -> None:
     shared = tmp_path / ".aws" / "credentials"
     shared.parent.mkdir()
     shared.write_text(f"[work]\naws_access_key_id = k2\naws_secret_access_key = {SECRET}\n")
-    home = {"HOME": str(tmp_path)}
+    home = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     assert await from_environment({**home, "AWS_PROFILE": "work"}).keys() == Keys("k2", SECRET)
     with pytest.raises(Refused, match="no access key") as caught:
         await from_environment(home).keys()
@@ -214,5 +214,7 @@ async def test_a_spoilt_shared_file_is_no_crash(
     path = tmp_path / "c"
     path.write_text(f"aws_secret_access_key = {SECRET}\n")
     with pytest.raises(Refused):
-        await from_environment({"AWS_SHARED_CREDENTIALS_FILE": str(path)}).keys()
+        await from_environment(
+            {"AWS_SHARED_CREDENTIALS_FILE": str(path), "AWS_EC2_METADATA_DISABLED": "true"}
+        ).keys()
     assert SECRET not in caplog.text
