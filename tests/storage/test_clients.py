@@ -276,6 +276,25 @@ def test_duckdb_needs_no_home_and_no_environment_of_a_certain_place(
     assert done.returncode == 0, done.stderr
 
 
+def test_duckdb_is_ready_for_whichever_thread_comes_first(
+    store, place: str, notebook: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = notebook(
+        "import duckdb, os\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def work(number):\n"
+        "    uri = f\"{os.environ['URI']}/{number}.parquet\"\n"
+        "    duckdb.sql(f\"COPY (SELECT {number} AS a) TO '{uri}'\", connection=duckdb.cursor())\n"
+        "    with duckdb.connect() as connection:\n"
+        "        return connection.sql(f\"FROM '{uri}'\").fetchone()\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    assert list(pool.map(work, range(16))) == [(number,) for number in range(16)]\n",
+        lambda: store.broker()(read=[], write=[place], name="user:ana"),
+        URI=f"s3://{store.bucket}/{place}threads",
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_duckdb_works_without_credentials_and_says_once_why_it_has_none(
     place: str, store, notebook: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -162,8 +162,11 @@ class Storage:
     def prepare_default(self) -> None:
         connection = self.default_connection()
         if connection is not self.default:
-            self.default = connection
-            self.prepare(connection)
+            # Another thread that comes meanwhile waits until it can be used.
+            with self.lock:
+                if connection is not self.default:
+                    self.prepare(connection)
+                    self.default = connection
 
     def follow(self, connection: Any) -> None:
         with self.lock:
