@@ -108,7 +108,8 @@ def session_name(name: str) -> str:
 
 def as_many_as_fit(bucket: str, prefixes: Sequence[str]) -> list[str]:
     """The first of ``prefixes``, as many of them as one policy can hold, whatever it allows."""
-    for count in range(len(prefixes), 0, -1):
+    # No more than this could fit if each were a letter and a slash.
+    for count in range(min(len(prefixes), LARGEST_POLICY // 30), 0, -1):
         first = prefixes[:count]
         try:
             # The longest there is: one statement of each kind.

@@ -192,6 +192,10 @@ READS: dict[str, Verb] = {
     "list v1": _get("{at}?prefix={q_other}"),
     "list v2": _get("{at}?list-type=2&prefix={q_other}"),
     "list, the prefix twice": _get("{at}?list-type=2&prefix={q_other}&prefix={q_own}"),
+    "list, the prefix twice, the own first": _get(
+        "{at}?list-type=2&prefix={q_own}&prefix={q_other}"
+    ),
+    "list versions, the prefix twice": _get("{at}?prefix={q_other}&prefix={q_own}&versions="),
     "list without its slash": _get("{at}?list-type=2&prefix={cut_other}"),
     "list what begins like the own": _get("{at}?list-type=2&prefix={cut_own}"),
     "list the own parent": _get("{at}?delimiter=%2F&list-type=2&prefix={parent}"),
