@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from hub_ext.errors import PublicError, Unavailable
-from lab_extension.contents.credentials import ContainerKeys, Keys
+from lab_extension.contents.credentials import Keys, RenewedKeys
 from lab_extension.contents.faults import Refused, StoreDown
 from lab_extension.contents.places import Service
 
 
-class GrantedKeys(ContainerKeys):
+class GrantedKeys(RenewedKeys):
     """Asked for with the server's own token, wherever the job service is.
 
     Keys of one project each, and not of all at once: a policy of the store
@@ -21,14 +21,14 @@ class GrantedKeys(ContainerKeys):
     """
 
     def __init__(self, service: Service, project: str):
-        super().__init__("")
+        super().__init__()
         self._service = service
         self._project = project
 
     def __repr__(self) -> str:
         return f"GrantedKeys({self._project!r})"
 
-    async def _fetch(self) -> Keys:
+    async def fetch(self) -> Keys:
         try:
             document = await self._service.get("credentials", project=self._project)
         except Unavailable as error:
