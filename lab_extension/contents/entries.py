@@ -110,6 +110,7 @@ class Capabilities:
         complete_if_match: the end of an upload in parts heeds If-Match as well.
         complete_if_absent: and If-None-Match.
         copy_if_absent: a copy with If-None-Match over what is there is refused.
+        match_passes_gone: If-Match is taken to hold where the object was deleted.
         versions: what is overwritten or deleted is kept as a version.
         list_versions: these credentials may list versions.
         ranges: a part of an object can be read.
@@ -121,6 +122,7 @@ class Capabilities:
     complete_if_match: bool = True
     complete_if_absent: bool = True
     copy_if_absent: bool = False
+    match_passes_gone: bool = False
     versions: bool = False
     list_versions: bool = False
     ranges: bool = True

@@ -112,6 +112,8 @@ async def probe(api: S3Api, prefix: str) -> Capabilities:
     versions: list[str | None] = [first.version]
     try:
         found = await _writing(api, key, versions)
+        if found.put_if_match and first.version not in (None, "null"):
+            found = replace(found, match_passes_gone=await _passes_gone(api, key + "-gone"))
         listed = await _lists_versions(api, key, versions)
         return replace(
             found,
@@ -155,6 +157,21 @@ async def _writing(api: S3Api, key: str, versions: list[str | None]) -> Capabili
         complete_if_absent=await _heeds(complete(if_absent=True)),
         copy_if_absent=await _heeds(copy()),
     )
+
+
+async def _passes_gone(api: S3Api, key: str) -> bool:
+    """Whether a deleted object is still taken for the one that If-Match names."""
+    first = await api.put(key, b"probe")
+    versions = [first.version]
+    try:
+        versions.append(await api.delete(key))
+        return not await _heeds(_again(api, key, first.etag, versions))
+    finally:
+        await _cleaned(api, key, versions)
+
+
+async def _again(api: S3Api, key: str, etag: str | None, versions: list[str | None]) -> None:
+    versions.append((await api.put(key, b"probe", if_match=etag)).version)
 
 
 async def _heeds(attempt: Coroutine[Any, Any, None]) -> bool:

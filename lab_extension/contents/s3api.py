@@ -193,10 +193,18 @@ class S3Api:
         )
         return Entry(key, len(body), _now(), _etag(answer), answer.headers.get("x-amz-version-id"))
 
-    async def delete(self, key: str, *, version: str | None = None) -> None:
-        """Remove an object, or one version of it; harmless if it is not there."""
-        with contextlib.suppress(Missing):
-            await self.client.send("DELETE", key, {"versionId": version} if version else None)
+    async def delete(self, key: str, *, version: str | None = None) -> str | None:
+        """Remove an object, or one version of it; harmless if it is not there.
+
+        Returns:
+            The version of the delete marker, where the store keeps versions.
+        """
+        try:
+            query = {"versionId": version} if version else None
+            answer = await self.client.send("DELETE", key, query)
+        except Missing:
+            return None
+        return answer.headers.get("x-amz-version-id")
 
     async def delete_many(self, keys: Sequence[tuple[str, str | None]]) -> None:
         """Remove up to `PAGE` objects, or versions of them, by one request."""

@@ -45,6 +45,10 @@ class Condition:
             return able.complete_if_match if in_parts else able.put_if_match
         return able.complete_if_absent if in_parts else able.put_if_absent
 
+    def doubtful(self, able: Capabilities) -> bool:
+        """Whether the store may heed it and still take a deleted object for what is there."""
+        return bool(self.if_match) and able.match_passes_gone
+
     def holds(self, found: Entry | None) -> bool:
         if self.if_match:
             return found is not None and found.etag == self.if_match
@@ -71,6 +75,8 @@ class Saving:
         if not condition:
             return await self._put(key, data, media_type, ALWAYS)
         able = await self._capabilities()
+        if condition.doubtful(able):
+            await self.compare(key, condition)
         if len(data) > LARGEST_PUT and regular(key):
             return await self._in_parts(key, data, media_type, condition)
         if not condition.heeded(able, in_parts=False):
@@ -87,9 +93,12 @@ class Saving:
             Missing: there is no such upload.
         """
         asked = condition
-        if condition and not condition.heeded(await self._capabilities(), in_parts=True):
-            await self.compare(key, condition)
-            asked = ALWAYS
+        if condition:
+            able = await self._capabilities()
+            heeded = condition.heeded(able, in_parts=True)
+            if not heeded or condition.doubtful(able):
+                await self.compare(key, condition)
+            asked = condition if heeded else ALWAYS
         try:
             done = await self._api.complete(
                 key, upload, parts, if_match=asked.if_match, if_absent=asked.if_absent
