@@ -204,7 +204,8 @@ class S3Api:
             answer = await self.client.send("DELETE", key, query)
         except Missing:
             return None
-        return answer.headers.get("x-amz-version-id")
+        marker: str | None = answer.headers.get("x-amz-version-id")
+        return marker
 
     async def delete_many(self, keys: Sequence[tuple[str, str | None]]) -> None:
         """Remove up to `PAGE` objects, or versions of them, by one request."""
