@@ -20,9 +20,10 @@ from pathlib import Path
 from lab_extension.contents.ends import Contents, End, Item, Sums
 from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.keys import join
+from lab_extension.contents.store import PART
 
 AT_ONCE = 8
-"""Files that are copied at the same time."""
+"""Files that are copied at the same time, each of `PART` bytes at most."""
 
 
 class Journal:
@@ -75,10 +76,11 @@ async def copy(
     if await source.kind(path) is None:
         raise Missing(f"No such file or directory: {shown or path}")
     found = await source.contents(path)
-    one_by_one = asyncio.Semaphore(AT_ONCE)
+    small, large = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
 
     async def one(item: Item) -> None:
-        async with one_by_one:
+        # Of a large one several parts are in memory.
+        async with large if item.size > PART else small:
             await _copy_file(source, path, target, _at(to, item.path), item, again=again)
 
     tasks = [asyncio.create_task(one(item)) for item in found.items]

@@ -379,9 +379,8 @@ class Objects:
             data += memoryview(chunk)
         _require(len(data) == size, path)
         sums.add(data)
-        return await self.store.write(
-            path, bytes(data), if_match=if_match, if_absent=if_absent
-        ), sums
+        entry = await self.store.write(path, data, if_match=if_match, if_absent=if_absent)
+        return entry, sums
 
     async def _send_parts(
         self,
@@ -482,8 +481,10 @@ async def _of_size(chunks: AsyncIterator[Buffer], size: int) -> AsyncIterator[by
     async for chunk in chunks:
         held += memoryview(chunk)
         while len(held) >= size:
-            yield bytes(held[:size])
+            with memoryview(held) as view:
+                piece = bytes(view[:size])
             del held[:size]
+            yield piece
     if held:
         yield bytes(held)
 

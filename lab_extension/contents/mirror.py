@@ -28,19 +28,18 @@ from lab_extension.contents.mirror_plan import (
     Here,
     Limits,
     There,
-    act,
     act_unseen,
-    choose,
-    fetched,
     note,
     spoken_size,
     written_back,
 )
-from lab_extension.contents.mirror_there import Seen, look
-from lab_extension.contents.store import Store
+from lab_extension.contents.mirror_there import Seen, decide, look
+from lab_extension.contents.store import PART, Store
 
 AT_ONCE = 16
 """Requests for one mirror at the same time."""
+SENT_AT_ONCE = 4
+"""Files that are sent at the same time, each of `PART` bytes at most."""
 SETTLED = 2.0
 """Seconds without a change after which a file is taken for whole."""
 LISTED = 10
@@ -89,6 +88,7 @@ class Mirror:
         self._admit = admit
         self._lock = asyncio.Lock()
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._small, self._large = asyncio.Semaphore(SENT_AT_ONCE), asyncio.Semaphore(1)
         self._conflicts: dict[str, tuple[Here, str | None]] = {}
         self._told: dict[str, dict[str, str]] = {}
 
@@ -203,21 +203,12 @@ class Mirror:
     async def _bring_together(self, round_: _Round, seen: Seen) -> None:
         folder, there = round_.folder, seen.files
         round_.listed = True
-        chosen = choose(
-            {path: entry for path, entry in there.items() if fetched(path)},
-            first=round_.first,
-            most_bytes=self.limits.bytes,
-            most_files=self.limits.files,
-        )
         here, whole = await self._scan(folder)
         agreed = await asyncio.to_thread(self._agreements.below, folder)
+        chosen, acts = await asyncio.to_thread(
+            decide, seen, here, agreed, first=round_.first, limits=self.limits
+        )
         round_.told.update(chosen.left_out)
-        acts: dict[str, Act] = {}
-        for path in {*there, *here, *agreed}:
-            if path not in there and not seen.knows(path):
-                acts[path] = act_unseen(here.get(path), agreed.get(path))
-            elif path in here or path in agreed or path in chosen.paths:
-                acts[path] = act(there.get(path), here.get(path), agreed.get(path))
         if acts.get(round_.first) in (Act.COMPARE, Act.REPLACE):
             await self._prefer_the_stores(round_, acts, here, there)
         for path, what in acts.items():
@@ -329,7 +320,8 @@ class Mirror:
 
         async def one(path: str) -> None:
             try:
-                async with self._at_once:
+                # Of a large one several parts are in memory.
+                async with self._large if here[path].size > PART else self._small:
                     await self._send(round_, path, acts[path], here[path], agreed, there.get(path))
             except (PublicError, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)

@@ -6,7 +6,21 @@ import asyncio
 from dataclasses import dataclass, field
 
 from lab_extension.contents.keys import join, name_of
-from lab_extension.contents.mirror_plan import NEVER, There, parents, unfit
+from lab_extension.contents.mirror_plan import (
+    NEVER,
+    Act,
+    Agreed,
+    Chosen,
+    Here,
+    Limits,
+    There,
+    act,
+    act_unseen,
+    choose,
+    fetched,
+    parents,
+    unfit,
+)
 from lab_extension.contents.store import Store
 
 
@@ -33,6 +47,26 @@ class Seen:
             above not in self.folders and above.rpartition("/")[0] in self.whole
             for above in (folder, *parents(folder))
         )
+
+
+def decide(
+    seen: Seen, here: dict[str, Here], agreed: dict[str, Agreed], *, first: str, limits: Limits
+) -> tuple[Chosen, dict[str, Act]]:
+    """Which of the store's files a mirror holds, and what is to be done with each path."""
+    there = seen.files
+    chosen = choose(
+        {path: entry for path, entry in there.items() if fetched(path)},
+        first=first,
+        most_bytes=limits.bytes,
+        most_files=limits.files,
+    )
+    acts: dict[str, Act] = {}
+    for path in {*there, *here, *agreed}:
+        if path not in there and not seen.knows(path):
+            acts[path] = act_unseen(here.get(path), agreed.get(path))
+        elif path in here or path in agreed or path in chosen.paths:
+            acts[path] = act(there.get(path), here.get(path), agreed.get(path))
+    return chosen, acts
 
 
 async def look(store: Store, folder: str, at_once: asyncio.Semaphore, *, most: int) -> Seen:

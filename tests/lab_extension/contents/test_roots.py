@@ -228,6 +228,18 @@ async def test_events_name_the_whole_path(roots: RootsContentsManager, root: str
     assert {path.partition("/")[0] for _, path in seen} == {root.partition("/")[0]}
 
 
+async def test_the_second_of_two_savers_is_told(roots: RootsContentsManager, project: str) -> None:
+    for root in ("home", project):
+        first = await put(roots, f"{root}/x.csv", "1")
+        model = {"type": "file", "format": "text", "content": "2", "base_hash": first["hash"]}
+        second = await roots.save(dict(model), f"{root}/x.csv")
+        assert second["hash"] != first["hash"]
+        error = await refused(roots.save(dict(model), f"{root}/x.csv"))
+        assert (error.status_code, error.reason) == (409, "changed")
+        assert f"{root}/x.csv" in error.log_message
+        assert await text(roots, f"{root}/x.csv") == "2"
+
+
 async def test_hooks_see_the_whole(roots: RootsContentsManager, root: str) -> None:
     seen = []
 
