@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from jupyter_server.services.contents.manager import copy_pat
 
-from lab_extension.contents import keys, models, moves, notebooks, paths
+from lab_extension.contents import absent, keys, models, moves, notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
 from lab_extension.contents.checkpoints import S3Checkpoints
 from lab_extension.contents.entries import Entry
@@ -51,15 +52,8 @@ class Arranging(Writing):
         if not await self._may_delete_full() and await self._holds_files(named):
             raise ContentsError(400, f"Directory {named.path} not empty")
         async for batch in self.store.walk(named.key):
-            await self._remove([entry.key for entry in batch])
+            await moves.remove(self.store, [entry.key for entry in batch], named.key)
             self.quota.add(-sum(entry.size for entry in batch))
-
-    async def _remove(self, raw: list[str]) -> None:
-        """Remove objects by their raw keys, of which some may only mark a folder."""
-        await self.store.delete([key for key in raw if not key.endswith("/")])
-        for key in raw:
-            if key.endswith("/"):
-                await self.store.remove_marker(key.rstrip("/"))
 
     async def _may_delete_full(self) -> bool:
         if self.always_delete_dir:
@@ -244,8 +238,11 @@ class Arranging(Writing):
                     raise AlreadyThere(str(error)) from error
                 raise
             return saved
-        copied = await self.store.copy(
-            source.key, target.key, version=source.version, if_absent=new
+        copied = await absent.make(
+            self.store,
+            target.key,
+            partial(self.store.copy, source.key, target.key, version=source.version),
+            if_absent=new,
         )
         self.quota.add(copied.size)
         return self._saved(target, copied)
@@ -270,6 +267,7 @@ class Arranging(Writing):
         taken = await self._names(into, name)
         target = paths.parse(keys.join(into.path, next(paths.numbered(name, "-Copy", taken))))
         keys.new_key(target.key, prefix=self.store.prefix)
+        await self._no_file_above(target)
         move = moves.Move(source.key, target.key, folder=True)
 
         async def copy(entry: Entry) -> None:
@@ -277,7 +275,7 @@ class Arranging(Writing):
             if keys.is_marker(to):
                 await self.store.make_folder(keys.parent(to))
             else:
-                await self.store.copy_new(entry.key, to)
+                await moves.copy_new(self.store, entry.key, to)
 
         await moves.at_once(copy, entries)
         self.quota.add(size)

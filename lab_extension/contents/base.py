@@ -135,21 +135,21 @@ class S3Base(S3Traits, AsyncContentsManager):  # type: ignore[misc]
     async def file_exists(self, path: str = "") -> bool:
         try:
             return await self._find(self._named(path)) is not None
-        except BadName:
+        except (BadName, Missing):
             return False
 
     @answers
     async def dir_exists(self, path: str) -> bool:
         try:
             return await self._folder_there(self._named(path))
-        except BadName:
+        except (BadName, Missing):
             return False
 
     @answers
     async def exists(self, path: str) -> bool:
         try:
             entry, folder = await self._file_and_folder(self._named(path))
-        except BadName:
+        except (BadName, Missing):
             return False
         return entry is not None or folder
 

@@ -15,9 +15,11 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from hub_ext.errors import Conflict, PublicError
+from lab_extension.contents import absent
 from lab_extension.contents.entries import Entry
 from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.keys import MARKER, join, name_of, parent
@@ -144,7 +146,8 @@ class Mover:
         self._step("move: recorded")
         sources = await self._settle(move, again)
         self._step("move: verified")
-        await self._remove(move, sources)
+        top = move.source if move.folder else None
+        await remove(self._store, [entry.key for entry in sources], top)
         self._step("move: removed")
         await self._store.delete([move.record])
         self._step("move: done")
@@ -189,12 +192,15 @@ class Mover:
                 if name_of(target) == MARKER:
                     await self._store.make_folder(parent(target))
                 elif target in made or _in_parts(source) or not alike:
-                    copied = await self._store.copy(
-                        source.key, target, if_match=source.etag, if_absent=target not in made
+                    copied = await absent.make(
+                        self._store,
+                        target,
+                        partial(self._store.copy, source.key, target, if_match=source.etag),
+                        if_absent=target not in made,
                     )
                     made[target] = (source.etag, copied.etag)
                 else:
-                    await self._store.copy_new(source.key, target)
+                    await copy_new(self._store, source.key, target)
                     made[target] = (source.etag, source.etag)
             except (AlreadyThere, Changed, Missing):
                 return  # the next round sees what is where
@@ -223,12 +229,6 @@ class Mover:
         heads = [_found(self._store.head(name)) for name in (key, checkpoint_of(key))]
         return [entry for entry in await asyncio.gather(*heads) if entry]
 
-    async def _remove(self, move: Move, sources: Sequence[Entry]) -> None:
-        markers = [entry.key.rstrip("/") for entry in sources if entry.key.endswith("/")]
-        files = [entry.key for entry in sources if not entry.key.endswith("/")]
-        await self._store.delete(files)
-        await at_once(self._store.remove_marker, markers)
-
     async def _same_bytes(self, one: Entry, other: Entry) -> bool:
         async def checksum(entry: Entry) -> bytes:
             opened = await self._store.open(entry.key, if_match=entry.etag)
@@ -242,6 +242,35 @@ class Mover:
         except Changed:
             return False
         return first == second
+
+
+async def copy_new(store: Store, source: str, target: str) -> None:
+    """Copy to where nothing is yet. Raises Missing, AlreadyThere."""
+
+    async def copy(if_absent: bool = False) -> None:
+        if if_absent:
+            await store.copy_new(source, target)
+        else:
+            await store.copy(source, target)
+
+    await absent.make(store, target, copy, if_absent=True)
+
+
+async def remove(store: Store, raw: Sequence[str], top: str | None) -> None:
+    """Remove objects by their raw keys, and with them the folder ``top`` that held them."""
+    await store.delete(raw)
+    if top is None or (await store.capabilities()).versions:
+        return
+    # SeaweedFS goes on listing folders that have become empty, in buckets without
+    # versions, until they are removed like an object of that name: inner ones first.
+    folders = {top}
+    for key in raw:
+        folder = parent(key.rstrip("/"))
+        while len(folder) > len(top):
+            folders.add(folder)
+            folder = parent(folder)
+    deepest = sorted(folders, key=lambda folder: folder.count("/"), reverse=True)
+    await store.delete([f"{folder}/" for folder in deepest])
 
 
 def _told(move: Move) -> dict[str, object]:

@@ -18,10 +18,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from logging import Logger
 from typing import Any
 
 from hub_ext.errors import Invalid, PublicError, Unavailable
+from lab_extension.contents import absent
 from lab_extension.contents.entries import Entry
 from lab_extension.contents.faults import Missing
 from lab_extension.contents.paths import OURS
@@ -255,14 +257,14 @@ class Uploads:
         rest = bytes(upload.buffer)
         upload.buffer.clear()
         if not upload.id:
-            return await self._store.write(
-                upload.key, rest, media_type=upload.media_type, **upload.condition
-            )
+            write = partial(self._store.write, upload.key, rest, media_type=upload.media_type)
+            return await absent.make(self._store, upload.key, write, **upload.condition)
         if rest:
             await self._send(upload, rest)
         etags = await asyncio.gather(*upload.parts)
         self._step("upload: parts sent")
-        entry = await self._store.finish_upload(upload.key, upload.id, etags, **upload.condition)
+        finish = partial(self._store.finish_upload, upload.key, upload.id, etags)
+        entry = await absent.make(self._store, upload.key, finish, **upload.condition)
         self._step("upload: finished")
         await self._store.delete([upload.record])
         return entry

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
-from lab_extension.contents import keys, models, notebooks, paths
+from lab_extension.contents import absent, keys, models, notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
 from lab_extension.contents.base import both, work
 from lab_extension.contents.checkpoints import S3Checkpoints
@@ -128,7 +129,13 @@ class Writing(Reading):
         await self.quota.admit(named.path, more, self.quota_bytes)
         self.step("save: checked")
         entry = await _on_condition(
-            named, self.store.write(named.key, data, media_type=media_type, **condition)
+            named,
+            absent.make(
+                self.store,
+                named.key,
+                partial(self.store.write, named.key, data, media_type=media_type),
+                **condition,
+            ),
         )
         self.step("save: written")
         self.quota.add(more)
@@ -152,17 +159,21 @@ class Writing(Reading):
         """A new file: no folder has its name, and none of the folders above is a file."""
         if not named.key:
             raise ContentsError(400, "The folder at the top is not a file.")
-        above = paths.parse(keys.parent(named.key))
-        taken, parent = await both(self._folder_there(named), self._folder_there(above))
+        taken, _ = await both(self._folder_there(named), self._no_file_above(named))
         if taken:
             raise ContentsError(400, f"{named.path} is a directory: choose another name.")
-        if parent:
+
+    async def _no_file_above(self, named: Named) -> None:
+        """Raises HTTPError 400 if what would be a folder is a file."""
+        above = keys.parent(named.key)
+        if not above or await self.store.folder_exists(above):
             return
-        folders = keys.parent(named.key).split("/")
-        names = [paths.parse("/".join(folders[: n + 1])) for n in range(len(folders))]
-        for name, entry in zip(names, await asyncio.gather(*map(self._find, names)), strict=True):
+        parts = above.split("/")
+        folders = [paths.parse("/".join(parts[: n + 1])) for n in range(len(parts))]
+        found = await asyncio.gather(*map(self._find, folders))
+        for folder, entry in zip(folders, found, strict=True):
             if entry:
-                raise ContentsError(400, f"Not a directory: {name.path}")
+                raise ContentsError(400, f"Not a directory: {folder.path}")
 
     async def _save_folder(self, named: Named, *, new: bool = False) -> Model:
         keys.new_key(named.key, prefix=self.store.prefix)
@@ -172,10 +183,10 @@ class Writing(Reading):
         if folder and new:
             raise _changed(named)
         if not folder:
+            await self._no_file_above(named)
+            marker = keys.join(named.key, keys.MARKER)
             try:
-                await self.store.write(
-                    keys.join(named.key, keys.MARKER), b"", media_type=None, if_absent=True
-                )
+                await self.store.write(marker, b"", if_absent=True)
             except AlreadyThere:
                 if new:
                     raise _changed(named) from None
