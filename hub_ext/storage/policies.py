@@ -92,6 +92,15 @@ def session_policy(
             },
         }
     )
+    statements.append(
+        {
+            # The region, and that there is a bucket: s3fs, and with it dask and zarr,
+            # would else try to make one before they write below a folder.
+            "Effect": "Allow",
+            "Action": ["s3:GetBucketLocation"],
+            "Resource": [f"arn:aws:s3:::{bucket}"],
+        }
+    )
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     if len(policy) > LARGEST_POLICY:
         raise TooManyProjects(

@@ -290,7 +290,7 @@ def test_a_store_that_is_down_is_said() -> None:
 
 def test_the_policy_names_prefixes_and_no_more() -> None:
     policy = json.loads(session_policy("almanac", ["projects/gdp/"], ["home/ana/"]))
-    read, write, listed = policy["Statement"]
+    read, write, listed, located = policy["Statement"]
     assert read["Resource"] == ["arn:aws:s3:::almanac/projects/gdp/*"]
     assert read["Action"] == ["s3:GetObject*"]
     assert write["Resource"] == ["arn:aws:s3:::almanac/home/ana/*"]
@@ -300,6 +300,8 @@ def test_the_policy_names_prefixes_and_no_more() -> None:
         "Null": {"s3:prefix": "false"},
         "ForAllValues:StringLike": {"s3:prefix": ["home/ana/*", "projects/gdp/*"]},
     }
+    assert located["Action"] == ["s3:GetBucketLocation"]
+    assert located["Resource"] == ["arn:aws:s3:::almanac"]
 
 
 @pytest.mark.parametrize(

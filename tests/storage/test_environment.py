@@ -46,6 +46,7 @@ assert [o.key for o in left] == [prefix + "/b/copy", prefix + "/b/large"]
 """,
     "s3fs": """
 remote = s3fs.S3FileSystem()
+remote.makedirs(own + "/s", exist_ok=True)
 with remote.open(own + "/s/t.csv", "wb") as file:
     file.write(b"a,b\\n1,2\\n")
 assert remote.ls(place + "/s") == [place + "/s/t.csv"]
