@@ -157,22 +157,22 @@ class Store:
         if not regular(full):
             raise BadName(f"{show(key)} can be copied and deleted, but not opened.")
         wanted: dict[str, Any] = {"version": version, "if_match": _quoted(if_match)}
-        skip = 0
+        whole = False
         try:
             answer = await self._objects.get(full, **wanted, range=_range(start, end))
         except Unsupported:
             answer = await self._objects.get(full, **wanted)
-            skip = start
+            whole = True
         entry = self._described(answer, version)
-        first = start
-        last = min(entry.size, entry.size if end is None else end)
-        if not skip:
-            first, last = answer.range
+        first, last = answer.range
+        if whole:
+            first, last = min(start, entry.size), min(entry.size, end or entry.size)
 
         async def again(begin: int, stop: int) -> Any:
             same: dict[str, Any] = {"version": version, "if_match": _quoted(entry.etag)}
             return await self._objects.get(full, **same, range=(begin, stop))
 
+        skip = first if whole else 0
         chunks = streams.chunks(answer, first, last, skip=skip, again=again, where=self.where)
         return Opened(entry, _media_type(answer), chunks, first, last)
 

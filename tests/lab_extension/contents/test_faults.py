@@ -402,6 +402,16 @@ async def test_a_download_of_what_changes_meanwhile_does_not_mix(
         [chunk async for chunk in opened.chunks]
 
 
+@pytest.mark.parametrize(("start", "end"), [(3, None), (3, 5), (0, 4), (9, 99)])
+async def test_a_store_that_ignores_ranges_is_read_from_the_beginning(
+    fake: FakeStore, told: Store, start: int, end: int | None
+) -> None:
+    fake.answer = lambda _: found(b"0123456789")
+    opened = await told.open("x", start=start, end=end)
+    assert b"".join([bytes(chunk) async for chunk in opened.chunks]) == b"0123456789"[start:end]
+    assert (opened.start, opened.end) == (start, min(10, end or 10))
+
+
 async def test_odd_keys_are_left_out_and_told_of(
     fake: FakeStore, told: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
