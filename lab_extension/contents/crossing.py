@@ -59,7 +59,14 @@ class Journal:
 
 
 async def copy(
-    source: End, path: str, target: End, to: str, *, shown: str = "", again: bool = False
+    source: End,
+    path: str,
+    target: End,
+    to: str,
+    *,
+    shown: str = "",
+    again: bool = False,
+    step: Callable[[str], None] = lambda name: None,
 ) -> Contents:
     """Copy a file or a folder; what was copied, all of it verified.
 
@@ -82,6 +89,7 @@ async def copy(
         # Of a large one several parts are in memory.
         async with large if item.size > PART else small:
             await _copy_file(source, path, target, _at(to, item.path), item, again=again)
+            step("copied one")
 
     tasks = [asyncio.create_task(one(item)) for item in found.items]
     try:
@@ -133,7 +141,8 @@ async def move(
 
     Args:
         shown: the two paths as people know them; they name the move in the journal.
-        step: told of ``copied`` and ``removed`` (for tests that end the process there).
+        step: told of ``noted``, ``copied one``, ``copied`` and ``removed``, for tests
+            that end the process there.
 
     Raises:
         Missing, AlreadyThere: as `copy`; nothing was changed.
@@ -150,7 +159,10 @@ async def move(
             raise Missing(f"No such file or directory: {shown[0]}")
     with _noted(journal, shown):
         await asyncio.to_thread(journal.begin, *shown)
-        found = await copy(source, path, target, to, shown=shown[0], again=again)
+        step("noted")
+        if again:
+            await target.tidy(to)
+        found = await copy(source, path, target, to, shown=shown[0], again=again, step=step)
         step("copied")
         changed = await source.remove(path, found.items)
         step("removed")

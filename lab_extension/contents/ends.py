@@ -29,6 +29,8 @@ SKIPPED = frozenset({CHECKPOINTS})
 """Folders that stay behind: checkpoints belong to the place of a file, not to the file."""
 MOST_PARTS = 9_000
 """An object has 10,000 parts at most."""
+_PART = ".almanac-moving-"
+"""How the names of files begin that are on their way to a disk."""
 _CHUNK = 1 << 20
 _AT_ONCE = 4
 
@@ -117,6 +119,9 @@ class End(Protocol):
 
     async def make_folder(self, path: str) -> None: ...
 
+    async def tidy(self, path: str) -> None:
+        """Remove what a write to ``path``, or below it, left when its process was killed."""
+
     async def remove(self, path: str, items: list[Item]) -> list[str]:
         """Remove what is still as it was read; the paths of what is not, and so stays."""
 
@@ -149,6 +154,7 @@ class Disk:
             here = Path(folder)
             inside = here.relative_to(top).as_posix().removeprefix(".")
             folders[:] = [name for name in folders if name not in SKIPPED]
+            files = [name for name in files if not name.startswith(_PART)]
             for name in folders:
                 if (here / name).is_symlink():
                     raise BadName(
@@ -180,7 +186,7 @@ class Disk:
     async def write(self, path: str, size: int, chunks: AsyncIterator[Buffer]) -> Sums:
         at = self._at(path)
         sums = Sums()
-        temporary = at.parent / f".almanac-{uuid.uuid4().hex[:12]}"
+        temporary = at.parent / f"{_PART}{uuid.uuid4().hex[:12]}"
         try:
             await asyncio.to_thread(at.parent.mkdir, parents=True, exist_ok=True)
             file = await asyncio.to_thread(temporary.open, "xb", buffering=0)
@@ -213,6 +219,14 @@ class Disk:
 
     async def make_folder(self, path: str) -> None:
         await asyncio.to_thread(self._at(path).mkdir, parents=True, exist_ok=True)
+
+    async def tidy(self, path: str) -> None:
+        def unlink() -> None:
+            at = self._at(path)
+            for left in (*at.parent.glob(f"{_PART}*"), *at.rglob(f"{_PART}*")):
+                left.unlink(missing_ok=True)
+
+        await asyncio.to_thread(unlink)
 
     async def remove(self, path: str, items: list[Item]) -> list[str]:
         return await asyncio.to_thread(self._remove, path, items)
@@ -266,8 +280,8 @@ def _remove_empty(top: Path) -> None:
     """The folders below ``top`` that hold nothing, and nothing but checkpoints."""
     for folder, _, files in os.walk(top, topdown=False):
         here = Path(folder)
-        if here.name in SKIPPED:
-            for name in files:
+        for name in files:
+            if here.name in SKIPPED or name.startswith(_PART):
                 (here / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something came into it meanwhile: it stays
             here.rmdir()
@@ -433,6 +447,9 @@ class Objects:
 
     async def make_folder(self, path: str) -> None:
         await self.store.make_folder(path)
+
+    async def tidy(self, path: str) -> None:
+        """Parts of uploads are swept by the contents manager of the place."""
 
     async def remove(self, path: str, items: list[Item]) -> list[str]:
         wanted = {item.path: item.stamp for item in items}
