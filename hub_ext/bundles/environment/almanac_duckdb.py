@@ -146,13 +146,19 @@ class Storage:
 
         self.default_connection = default_connection
         self.default: Any = None
-        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.connections: Any = weakref.WeakSet()
         self.document: dict[str, str] | None = None
         self.renew_at = 0.0
         self.complained = False
         self._begin(threading)
-        # The thread stays in the parent, and so may somebody's hold on the lock.
-        os.register_at_fork(after_in_child=lambda: self._begin(threading))
+
+        def in_child() -> None:
+            # The thread stays in the parent, and so may somebody's hold on the
+            # lock. A database does not survive a fork either: it is not touched.
+            self._begin(threading)
+            self.connections = weakref.WeakSet()
+
+        os.register_at_fork(after_in_child=in_child)
 
     def _begin(self, threading: Any) -> None:
         self.lock = threading.RLock()
