@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 from trees import Tree
 
 Shot = Callable[[Page, str], Path]
@@ -153,6 +153,12 @@ class Lab:
         self.editor.click()
         self.page.keyboard.press(f"{CONTROL}+a")
         self.page.keyboard.type(text)
+        expect(self.unsaved).to_have_count(1)
+
+    @property
+    def unsaved(self) -> Locator:
+        """The tab in front, while what it holds is not saved."""
+        return self.page.locator(".lm-TabBar-tab.jp-mod-current.jp-mod-dirty")
 
     def save(self) -> None:
         self.page.keyboard.press(f"{CONTROL}+s")
@@ -163,8 +169,7 @@ class Lab:
         ) as saved:
             self.save()
         assert saved.value.ok
-        expect(self.page.locator(".jp-MainAreaWidget:not(.lm-mod-hidden)")).to_be_visible()
-        expect(self.page.locator(".lm-TabBar-tab.jp-mod-current.jp-mod-dirty")).to_have_count(0)
+        expect(self.unsaved).to_have_count(0)
 
     def answer(self, button: str) -> None:
         """Press a button of the dialog; it goes away."""
@@ -213,24 +218,27 @@ def mark(page: Page, name: str) -> Locator:
 
 
 @pytest.fixture(scope="module")
-def cookies(chromium: Browser, tree: Tree) -> Any:
-    """Of somebody who has signed in and whose server runs."""
-    context = chromium.new_context()
+def signed_in(chromium: Browser, tree: Tree) -> Iterator[BrowserContext]:
+    """A browser in which somebody has signed in, whose server runs."""
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="Europe/Paris"
+    )
+    context.set_default_timeout(30_000)
     page = context.new_page()
     page.goto(tree.url)
     page.get_by_label("Username").fill(tree.user)
     page.get_by_label("Password").fill(tree.password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=90_000)
-    found = context.cookies()
+    page.close()
+    yield context
     context.close()
-    return found
 
 
 @pytest.fixture
-def lab(page: Page, tree: Tree, cookies: Any) -> Iterator[Lab]:
+def lab(signed_in: BrowserContext, tree: Tree) -> Iterator[Lab]:
     """JupyterLab, showing a new folder of the person's home in object storage."""
-    page.context.add_cookies(cookies)
+    page = signed_in.new_page()
     lab = Lab(page, tree, f"home/{uuid.uuid4().hex[:8]}")
     status, answer = lab.call("PUT", f"api/contents/{lab.folder}", {"type": "directory"})
     assert status == 201, answer
@@ -266,7 +274,7 @@ def test_two_tabs_edit_one_notebook_and_neither_loses_work(lab: Lab, shot: Shot)
     expect(other.dialog).to_be_visible()
     other.answer("Overwrite")
     expect(other.dialog).to_have_count(0)
-    expect(other.page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+    expect(other.unsaved).to_have_count(0)
     assert other.stored("report.ipynb") == "theirs"
     other.type("theirs again")
     other.save_and_wait()
@@ -307,7 +315,7 @@ def test_a_write_between_the_check_and_the_save_is_seen(lab: Lab, shot: Shot) ->
     assert lab.stored("report.ipynb") == "theirs again"
     lab.answer("Overwrite")
     expect(lab.dialog).to_have_count(0)
-    expect(lab.page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+    expect(lab.unsaved).to_have_count(0)
     assert lab.stored("report.ipynb") == "mine"
     lab.type("mine again")
     lab.save_and_wait()
@@ -331,7 +339,7 @@ def test_autosave_asks_once(lab: Lab) -> None:
         lab.page.wait_for_timeout(3000)
         expect(lab.dialog).to_have_count(1)
         lab.answer("Overwrite")
-        expect(lab.page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+        expect(lab.unsaved).to_have_count(0)
         lab.page.wait_for_timeout(1500)
         expect(lab.dialog).to_have_count(0)
         assert lab.stored("note.txt") == "mine"
@@ -352,7 +360,7 @@ def test_after_a_lost_race_one_can_load_what_is_stored(lab: Lab) -> None:
         expect(lab.dialog).to_be_visible()
     lab.answer("Revert")
     expect(lab.editor).to_have_text("theirs")
-    expect(lab.page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+    expect(lab.unsaved).to_have_count(0)
     lab.type("theirs and mine")
     lab.save_and_wait()
     assert lab.stored("note.txt") == "theirs and mine"
@@ -373,7 +381,7 @@ def test_a_file_deleted_elsewhere_is_not_written_over_what_came_instead(lab: Lab
         expect(lab.dialog).to_be_visible()
     assert lab.stored("note.txt") == "another file"
     lab.answer("Overwrite")
-    expect(lab.dialog).to_have_count(0)
+    expect(lab.unsaved).to_have_count(0)
     assert lab.stored("note.txt") == "mine"
 
 
@@ -472,7 +480,7 @@ def test_restoring_keeps_changes_that_are_not_saved(lab: Lab, shot: Shot) -> Non
     expect(lab.rows()).to_have_count(4)
     lab.rows().nth(0).get_by_role("button", name=re.compile("^Open")).click()
     expect(lab.editor).to_have_text("second")
-    expect(lab.page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+    expect(lab.unsaved).to_have_count(0)
 
 
 def test_a_deleted_file_comes_back(lab: Lab, shot: Shot) -> None:

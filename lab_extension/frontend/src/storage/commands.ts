@@ -3,16 +3,15 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
-import type { Contents } from '@jupyterlab/services';
 import { deleteIcon, historyIcon, linkIcon } from '@jupyterlab/ui-components';
 
 import { asProblem } from '../problem.ts';
 import { copyText } from './clipboard.ts';
 import { isVersion } from './places.ts';
 import { readersOf } from './readers.ts';
+import { Selection } from './selection.ts';
 import { share } from './share.tsx';
 import type { Surroundings } from './tab.tsx';
-import type { Info } from './wire.ts';
 
 export const commandIds = {
   uri: 'almanac:storage-copy-uri',
@@ -28,13 +27,6 @@ const PATH = {
   description: 'Of the file or folder; the selected one where it is left out.'
 } as const;
 
-/** What a command is about: the selected files and folders, and what is known of their place. */
-interface Target {
-  path: string;
-  folder: boolean;
-  info: Info | null;
-}
-
 /**
  * @param show - shows a list for a path.
  */
@@ -46,59 +38,18 @@ export function addCommands(
 ): void {
   const { commands } = app;
   const { api, places, trans } = around;
-
-  /** Whether the menu that is open is of a file or folder, and not of the space below. */
-  const clickedItem = () =>
-    app.contextMenuHitTest(node => node.classList.contains('jp-DirListing-item')) !== undefined;
-
-  const selected = (): Target[] => {
-    const browser = browsers.tracker.currentWidget;
-    return browser ? Array.from(browser.selectedItems(), targetOf) : [];
-  };
-  const targetOf = (model: Contents.IModel): Target => ({
-    path: around.contents.localPath(model.path),
-    folder: model.type === 'directory',
-    info: around.contents.driveName(model.path) ? null : places.of(model.path)
-  });
-  const current = (): Target | null => {
-    const browser = browsers.tracker.currentWidget;
-    if (!browser || browser.model.driveName) {
-      return null;
-    }
-    const { path } = browser.model;
-    return { path, folder: true, info: places.of(path) };
-  };
-  const given = async (args: Args): Promise<Target | null> => {
-    if (typeof args.path !== 'string') {
-      return selected()[0] ?? null;
-    }
-    await places.learn(args.path);
-    return { path: args.path, folder: false, info: places.of(args.path) };
-  };
-  /** The one file that is selected. */
-  const file = (): Target | null => {
-    const targets = selected();
-    const [target] = targets;
-    return targets.length === 1 && !target.folder && target.info ? target : null;
-  };
-  /** The folder that is clicked on, or that is shown. */
-  const folder = (): Target | null => {
-    // A click beside the files leaves them selected.
-    const targets = clickedItem() ? selected() : [current()];
-    const [target] = targets;
-    return targets.length === 1 && target?.folder && target.info ? target : null;
-  };
+  const selection = new Selection(app, browsers, places);
 
   commands.addCommand(commandIds.uri, {
     label: trans.__('Copy S3 URI'),
     icon: linkIcon,
     describedBy: { args: { type: 'object', properties: { path: PATH } } },
     isVisible: () => {
-      const targets = selected();
+      const targets = selection.all();
       return targets.length > 0 && targets.every(target => target.info !== null);
     },
     execute: async (args: Args) => {
-      const paths = typeof args.path === 'string' ? [args.path] : selected().map(t => t.path);
+      const paths = typeof args.path === 'string' ? [args.path] : selection.all().map(t => t.path);
       try {
         const infos = await Promise.all(paths.map(path => api.info(path)));
         const uris = infos.map(info => info.uri).filter(uri => uri !== null);
@@ -125,10 +76,10 @@ export function addCommands(
     },
     // Of several files the menu's first one says which ways there are, and
     // none of them is open: a submenu cannot be hidden by what is in it.
-    isVisible: args => readersOf(selected()[0]?.path ?? '').includes(String(args.reader)),
-    isEnabled: args => args.path !== undefined || file() !== null,
+    isVisible: args => readersOf(selection.all()[0]?.path ?? '').includes(String(args.reader)),
+    isEnabled: args => args.path !== undefined || selection.file() !== null,
     execute: async (args: Args) => {
-      const target = await given(args);
+      const target = await selection.given(args.path);
       if (!target) {
         return;
       }
@@ -157,9 +108,9 @@ export function addCommands(
     label: trans.__('Share Link…'),
     icon: linkIcon,
     describedBy: { args: { type: 'object', properties: { path: PATH } } },
-    isVisible: () => file()?.info?.share.allowed ?? false,
+    isVisible: () => selection.file()?.info.share.allowed ?? false,
     execute: async (args: Args) => {
-      const target = await given(args);
+      const target = await selection.given(args.path);
       if (!target?.info) {
         return;
       }
@@ -178,11 +129,11 @@ export function addCommands(
     icon: historyIcon,
     describedBy: { args: { type: 'object', properties: { path: PATH } } },
     isVisible: () => {
-      const target = file();
-      return target !== null && target.info!.versions && !isVersion(target.path);
+      const target = selection.file();
+      return target !== null && target.info.versions && !isVersion(target.path);
     },
     execute: async (args: Args) => {
-      const target = await given(args);
+      const target = await selection.given(args.path);
       if (target) {
         show('versions', target.path);
       }
@@ -198,7 +149,6 @@ export function addCommands(
   commands.addCommand(commandIds.documentVersions, {
     label: trans.__('Versions…'),
     caption: trans.__('What was stored of this file before'),
-    icon: historyIcon,
     describedBy: { args: { type: 'object', properties: {} } },
     isVisible: () => inFront() !== null,
     execute: () => {
@@ -214,11 +164,11 @@ export function addCommands(
     icon: deleteIcon,
     describedBy: { args: { type: 'object', properties: { path: PATH } } },
     isVisible: () => {
-      const target = folder();
-      return target !== null && target.info!.versions && !isVersion(target.path);
+      const target = selection.folder();
+      return target !== null && target.info.versions && !isVersion(target.path);
     },
     execute: async (args: Args) => {
-      const target = typeof args.path === 'string' ? await given(args) : folder();
+      const target = typeof args.path === 'string' ? await selection.given(args.path) : selection.folder();
       if (target) {
         show('deleted', target.path);
       }

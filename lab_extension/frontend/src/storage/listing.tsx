@@ -1,4 +1,4 @@
-/** What the file browser says of folders that cannot be read, and of files that cannot be written. */
+/** What the file browser says of what cannot be read, and of what cannot be written. */
 
 import { showErrorMessage } from '@jupyterlab/apputils';
 import { DirListing } from '@jupyterlab/filebrowser';

@@ -1,4 +1,4 @@
-/** What travels between the file browser and `/almanac/api/storage/…`. Times are ISO 8601, UTC. */
+/** What travels between the file browser and `/almanac/api/storage/…`; times as ISO 8601, UTC. */
 
 import type { Problem } from '../wire.ts';
 
