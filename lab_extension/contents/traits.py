@@ -227,6 +227,7 @@ class S3Traits(HasTraits):  # type: ignore[misc]
         Raises:
             TraitError: settings that do not go together.
         """
+        bucket_name(self.bucket)  # traitlets does not validate what is as empty as before
         endpoint = self.endpoint_url.rstrip("/")
         if endpoint and endpoint not in _AWS and urlsplit(endpoint).scheme not in ("http", "https"):
             raise TraitError(

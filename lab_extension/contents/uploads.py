@@ -15,7 +15,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -94,11 +94,13 @@ class Uploads:
         log: Logger,
         step: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
         self._store = store
         self._log = log
         self._step = step
         self._now = now
+        self._sleep = sleep
         self._open: dict[Key, Upload] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -282,7 +284,7 @@ class Uploads:
         """Drop uploads without a chunk for long, as long as there are any."""
         while self._open:
             oldest = min(upload.touched for upload in self._open.values())
-            await asyncio.sleep(max(1.0, oldest + ABANDONED.total_seconds() - self._now()))
+            await self._sleep(max(1.0, oldest + ABANDONED.total_seconds() - self._now()))
             for key, upload in list(self._open.items()):
                 if self._now() - upload.touched >= ABANDONED.total_seconds():
                     self._log.warning("The upload of %s was given up: no chunk came", upload.key)
