@@ -392,7 +392,7 @@ class Objects:
         async for chunk in chunks:
             data += memoryview(chunk)
         _require(len(data) == size, path)
-        sums.add(data)
+        await asyncio.to_thread(sums.add, data)
         entry = await self.store.write(path, data, if_match=if_match, if_absent=if_absent)
         return entry, sums
 

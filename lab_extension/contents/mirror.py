@@ -355,6 +355,12 @@ class Mirror:
                 return
         if not round_.settled and time.time_ns() - here.mtime_ns < SETTLED * 1e9:
             return
+        if what is Act.REPLACE and here.size == agreed[path].size:
+            # Touched, or restored from a backup: only the content tells.
+            sums = await asyncio.to_thread(sums_of, self.path(key))
+            if sums.size == here.size and sums.made(agreed[path].etag):
+                self._agreements.set(key, Agreed(agreed[path].etag, here.size, here.mtime_ns))
+                return
         if self._admit is not None:
             await self._admit(key, here.size)
         try:

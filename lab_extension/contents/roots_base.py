@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from jupyter_server.services.contents.manager import AsyncContentsManager
 from tornado.web import HTTPError
-from traitlets import Float, Instance, Int, Type, Unicode, default
+from traitlets import Float, Instance, Int, Type, Unicode, default, validate
 
 from hub_ext.errors import PublicError
 from lab_extension.contents import handlers
@@ -133,6 +133,11 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
     @default("preferred_dir")  # type: ignore[untyped-decorator]
     def _default_preferred_dir(self) -> str:
         return WORK
+
+    @validate("preferred_dir")  # type: ignore[untyped-decorator]
+    def _validate_preferred_dir(self, proposal: Any) -> str:
+        """Not looked for: it may be in object storage, and a server starts without that."""
+        return str(proposal["value"]).strip("/")
 
     @default("bucket")  # type: ignore[untyped-decorator]
     def _default_bucket(self) -> str:

@@ -182,6 +182,19 @@ async def test_the_same_content_on_both_sides_is_no_conflict(
     assert mirror.path("a/x.csv").read_text() == "newer"
 
 
+async def test_a_file_that_is_only_touched_is_not_sent(store: Store, mirror: Mirror) -> None:
+    await store.write("a/x.csv", b"same")
+    before = await store.head("a/x.csv")
+    await mirror.sync("a")
+    os.utime(mirror.path("a/x.csv"), ns=(1, 1))
+    await mirror.write_back("a", settled=True)
+    assert (await store.head("a/x.csv")).version == before.version
+    assert (await store.head("a/x.csv")).modified == before.modified
+    mirror.path("a/x.csv").write_text("SAME")
+    await mirror.write_back("a", settled=True)
+    assert await text(store, "a/x.csv") == "SAME"
+
+
 async def test_a_deletion_here_deletes_nothing_there(store: Store, mirror: Mirror) -> None:
     await store.write("a/x.csv", b"one")
     await mirror.sync("a")
