@@ -385,6 +385,25 @@ def test_a_file_deleted_elsewhere_is_not_written_over_what_came_instead(lab: Lab
     assert lab.stored("note.txt") == "mine"
 
 
+def test_a_file_is_saved_under_the_name_of_another(lab: Lab) -> None:
+    for name in ("note.txt", "other.txt"):
+        lab.write(name, name)
+    lab.go("note.txt")
+    for name, asked in (("new.txt", False), ("other.txt", True)):
+        lab.type(f"for {name}")
+        lab.page.keyboard.press(f"{CONTROL}+Shift+s")
+        lab.dialog.get_by_role("textbox").fill(f"{lab.folder}/{name}")
+        lab.answer("Save")
+        if asked:
+            expect(lab.dialog).to_contain_text("already exists")
+            lab.answer("Overwrite")
+        # JupyterLab goes on in the new file, and asks about the one that it closes.
+        expect(lab.dialog).to_contain_text("before closing")
+        lab.dialog.get_by_text("Discard", exact=True).click()
+        expect(lab.editor).to_have_text(f"for {name}")
+        assert lab.stored(name) == f"for {name}"
+
+
 def test_a_large_file_that_is_dropped_arrives_whole(lab: Lab, shot: Shot, tmp_path: Path) -> None:
     data = random.Random(7).randbytes(20 * MIB + 12_345)
     file = tmp_path / "data 2024 ü.bin"

@@ -12,6 +12,11 @@ export class StorageApi {
     return this.get('info', { path });
   }
 
+  /** The same, asked by the page itself: that is no sign of a person. */
+  infoUnasked(path: string): Promise<Info> {
+    return this.get('info', { path, no_track_activity: '1' });
+  }
+
   async code(path: string): Promise<Snippet[]> {
     return (await this.get<{ items: Snippet[] }>('code', { path })).items;
   }

@@ -88,6 +88,7 @@ export function Listed<Item>(props: {
   const trans = useTrans();
   const { pages } = props;
   const heading = React.useId();
+  const now = useClock();
   return (
     <section className="alm-Storage" data-testid={props.mark} aria-labelledby={heading}>
       <header className="alm-Storage-header">
@@ -137,7 +138,9 @@ export function Listed<Item>(props: {
           {props.hint && <p className="alm-Help">{props.hint}</p>}
           <table className="alm-Storage-table" aria-busy={pages.loading}>
             <thead>{props.head}</thead>
-            <tbody>{pages.items.map(props.row)}</tbody>
+            <tbody>
+              <Now.Provider value={now}>{pages.items.map(props.row)}</Now.Provider>
+            </tbody>
           </table>
         </>
       )}
@@ -156,14 +159,23 @@ export function Listed<Item>(props: {
   );
 }
 
-/** An instant by the clock on the wall, and how long ago that is. */
-export function When(props: { instant: string; locale: string }): JSX.Element {
-  const { instant, locale } = props;
+/** One clock for all rows. */
+const Now = React.createContext(0);
+
+function useClock(): number {
   const [now, setNow] = React.useState(Date.now);
   React.useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 30_000);
     return () => clearInterval(timer);
   }, []);
+  return now;
+}
+
+/** An instant by the clock on the wall, and how long ago that is. */
+export function When(props: { instant: string; locale: string }): JSX.Element {
+  const { instant, locale } = props;
+  // What was just written is not to come in some seconds.
+  const now = Math.max(React.useContext(Now), Date.parse(instant) || 0);
   return (
     <time dateTime={instant} title={instant}>
       {local(instant, locale, true)}

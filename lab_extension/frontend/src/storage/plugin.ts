@@ -49,7 +49,7 @@ const storagePlugin: JupyterFrontEndPlugin<void> = {
     const usage = new UsageModel(api);
     const lines = new Set<UsageLine>();
     const places = new Places(
-      path => api.info(path),
+      path => api.infoUnasked(path),
       () => {
         lines.forEach(line => line.refresh());
         browsers.tracker.forEach(mark);
