@@ -28,8 +28,10 @@ from lab_extension.contents.store import Store
 
 T = TypeVar("T")
 
-AT_ONCE = 32
+AT_ONCE = 64
 """Copies under way at the same time."""
+_BATCH = 50
+"""Keys of one request to delete: a store goes through them one by one."""
 ROUNDS = 5
 """How often what changed meanwhile is copied again before we say so instead."""
 
@@ -258,7 +260,7 @@ async def copy_new(store: Store, source: str, target: str) -> None:
 
 async def remove(store: Store, raw: Sequence[str], top: str | None) -> None:
     """Remove objects by their raw keys, and with them the folder ``top`` that held them."""
-    await store.delete(raw)
+    await at_once(store.delete, [raw[n : n + _BATCH] for n in range(0, len(raw), _BATCH)])
     if top is None or (await store.capabilities()).versions:
         return
     # SeaweedFS goes on listing folders that have become empty, in buckets without

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -52,7 +53,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         answer = subprocess.run(pip, capture_output=True, text=True, timeout=300)
         if not is_the_archive(fetched / ARCHIVE):
             pytest.skip(f"{ARCHIVE} cannot be had: {answer.stderr[-500:]}")
-        os.replace(fetched / ARCHIVE, archive)
+        # Whole or not at all, whoever else fetches it now.
+        whole = archive.with_name(f"{ARCHIVE}.{os.getpid()}")
+        shutil.copy(fetched / ARCHIVE, whole)
+        whole.replace(archive)
     folder = tmp_path_factory.mktemp("sources")
     with tarfile.open(archive) as tar:
         # Python of Debian 12 has no filters; what is in here is known by its hash.
