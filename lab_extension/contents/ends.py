@@ -304,10 +304,15 @@ def _item(inside: str, at: Path, shown: str) -> Item:
 
 
 class Objects:
-    """A prefix of an object store."""
+    """A prefix of an object store.
 
-    def __init__(self, store: Store):
+    Args:
+        shown: what messages put before its paths: the root's own path.
+    """
+
+    def __init__(self, store: Store, shown: str = ""):
         self.store = store
+        self._shown = shown
 
     async def kind(self, path: str) -> str | None:
         try:
@@ -346,7 +351,8 @@ class Objects:
         held = {parent for name in names for parent in _parents(name)}
         if both := sorted(names & held):
             raise BadName(
-                f"{both[0]} is a file and a folder at once, which a disk cannot hold.",
+                f"{join(self._shown, join(path, both[0]))} is a file and a folder at once, which a "
+                "disk cannot hold.",
                 mend="Rename the file.",
             )
         found.empty = sorted(folders - held)
@@ -362,10 +368,12 @@ class Objects:
         try:
             entry, sums = await self.send(path, size, chunks, if_absent=True)
         except AlreadyThere:
-            raise AlreadyThere(f"File already exists: {path}") from None
+            raise AlreadyThere(f"File already exists: {join(self._shown, path)}") from None
         if entry.size != size:
             await self.store.delete([path])
-            raise Changed(f"The copy of {path} arrived incomplete.", mend="Try again.")
+            raise Changed(
+                f"The copy of {join(self._shown, path)} arrived incomplete.", mend="Try again."
+            )
         return sums
 
     async def send(
@@ -391,7 +399,7 @@ class Objects:
         data = bytearray()
         async for chunk in chunks:
             data += memoryview(chunk)
-        _require(len(data) == size, path)
+        _require(len(data) == size, join(self._shown, path))
         await asyncio.to_thread(sums.add, data)
         entry = await self.store.write(path, data, if_match=if_match, if_absent=if_absent)
         return entry, sums
@@ -417,7 +425,7 @@ class Objects:
                 sending = self.store.upload_part(path, upload, len(sent) + 1, data)
                 sent.append(asyncio.create_task(sending))
             etags = list(await asyncio.gather(*sent))
-            _require(sums.size == size, path)
+            _require(sums.size == size, join(self._shown, path))
             return await self.store.finish_upload(
                 path, upload, etags, if_match=if_match, if_absent=if_absent
             )

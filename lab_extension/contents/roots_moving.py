@@ -125,7 +125,7 @@ class Moving(RootsBase):
 
     def _end(self, manager: WorkRoot | ObjectRoot) -> End:
         if isinstance(manager, ObjectRoot):
-            return Objects(manager.store)
+            return Objects(manager.store, manager.place.root)
         return Disk(Path(self.root_dir))
 
 
