@@ -15,6 +15,8 @@ from lab_extension.contents.mirror import Mirror, renamed
 
 GRACE = 60.0
 """Seconds for which a folder is kept up to date before a kernel is there."""
+_SHARE = 20
+"""Looking at the store takes one part in so many of the time at most."""
 
 
 @dataclass
@@ -25,6 +27,8 @@ class _Live:
     folder: str
     entered: float
     synced: float
+    pause: float
+    """Seconds until the store is looked at again."""
     wanted: bool = False
     """What the store has was changed through this server."""
     seen: bool = False
@@ -66,13 +70,19 @@ class Keeper:
         """A kernel starts in ``folder``, which was synced just now."""
         path = join(mirror.root, folder) if folder else mirror.root
         now = self._now()
-        self._live[path] = _Live(mirror, folder, now, now)
+        self._live[path] = _Live(mirror, folder, now, now, self._fully)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep())
 
     def changed(self, path: str) -> None:
-        """A file or folder of object storage was changed through this server."""
+        """A file or folder of object storage was changed through this server.
+
+        The notebook itself is saved again and again, and no kernel reads it:
+        that alone is no reason to look.
+        """
         for root, live in self._live.items():
+            if path[len(live.mirror.root) + 1 :] in live.mirror.notebooks:
+                continue
             if path == root or path.startswith(f"{root}/") or root.startswith(f"{path}/"):
                 live.wanted = True
                 self._wake.set()
@@ -116,10 +126,12 @@ class Keeper:
                 await self._tried(path, live.mirror.sync(live.folder, settled=True))
                 if self._live.get(path) is live:  # no kernel came meanwhile
                     del self._live[path]
-            elif live.wanted or now - live.synced >= self._fully:
+            elif live.wanted or now - live.synced >= live.pause:
                 live.wanted = False
-                live.synced = now
                 await self._tried(path, live.mirror.sync(live.folder))
+                live.synced = self._now()
+                # A folder that takes long is looked at less often.
+                live.pause = max(self._fully, _SHARE * (live.synced - now))
             else:
                 await self._tried(path, live.mirror.write_back(live.folder))
 

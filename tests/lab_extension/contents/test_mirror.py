@@ -392,6 +392,21 @@ async def test_a_running_notebook_and_the_store_see_each_other(
     await keeper.close()
 
 
+async def test_saving_the_open_notebook_is_no_reason_to_look(store: Store, mirror: Mirror) -> None:
+    async def in_use() -> set[str]:
+        return {"home/a"}
+
+    keeper = Keeper(in_use, log=LOG, every=60)
+    mirror.notebooks.add("a/n.ipynb")
+    keeper.enter(mirror, "a")
+    keeper.changed("home/a/n.ipynb")
+    keeper.changed("home/b/x.csv")
+    assert not keeper._live["home/a"].wanted
+    keeper.changed("home/a/x.csv")
+    assert keeper._live["home/a"].wanted
+    await keeper.close()
+
+
 async def test_the_end_of_the_server_writes_back_what_there_is(
     store: Store, mirror: Mirror
 ) -> None:
