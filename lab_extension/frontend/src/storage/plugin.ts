@@ -10,6 +10,7 @@ import type { ContentsManager } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { localeOf } from '../format.ts';
+import { asProblem } from '../problem.ts';
 import { StorageApi } from './api.ts';
 import { addCommands, commandIds } from './commands.ts';
 import { Conflicts } from './conflict.ts';
@@ -17,7 +18,7 @@ import { DeletedTab } from './deleted.tsx';
 import { Documents } from './documents.tsx';
 import { drivePlugin, StorageDrive } from './drive.ts';
 import { MarkingRenderer, StaleNotice } from './listing.tsx';
-import { placeOf, Places } from './places.ts';
+import { isVersion, placeOf, Places } from './places.ts';
 import type { StorageTab, Surroundings } from './tab.tsx';
 import { UsageLine, UsageModel } from './usage.tsx';
 import { VersionsTab } from './versions.tsx';
@@ -48,8 +49,20 @@ const storagePlugin: JupyterFrontEndPlugin<void> = {
     const documents = new Documents(app.shell, manager, trans, locale);
     const usage = new UsageModel(api);
     const lines = new Set<UsageLine>();
+    let served = true;
     const places = new Places(
-      path => api.infoUnasked(path),
+      async path => {
+        if (!served) {
+          throw new Error('This server has no object storage.');
+        }
+        try {
+          return await api.infoUnasked(path);
+        } catch (error) {
+          // Then it is not asked again and again.
+          served = asProblem(error).code !== 'not-object-storage';
+          throw error;
+        }
+      },
       () => {
         lines.forEach(line => line.refresh());
         browsers.tracker.forEach(mark);
@@ -142,7 +155,7 @@ const storagePlugin: JupyterFrontEndPlugin<void> = {
     };
     app.shell.currentChanged?.connect(() => {
       const path = documents.inFront();
-      if (path !== null) {
+      if (path !== null && !isVersion(path)) {
         void places.learn(path);
       }
       app.commands.notifyCommandChanged(commandIds.documentVersions);
