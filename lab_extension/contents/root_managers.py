@@ -71,7 +71,11 @@ class WorkRoot(_Part, AsyncLargeFileManager):  # type: ignore[misc]
         self._join()
 
     async def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return await getattr(self, method)(*args, **kwargs)
+        """What a method of the contents API answers, or says is wrong."""
+        try:
+            return await getattr(self, method)(*args, **kwargs)
+        except HTTPError as error:
+            raise ContentsError(error.status_code, said(error), reason=error.reason) from error
 
     def require_room(self) -> None:
         """The system itself refuses."""
@@ -166,11 +170,19 @@ class ObjectRoot(_Part, S3ContentsManager):
             raise http_error(error) from error
         except HTTPError as error:
             given = [value for value in (*args, *kwargs.values()) if isinstance(value, str)]
-            message = whole_message(error.log_message or "", self.place.root, given)
+            message = whole_message(said(error), self.place.root, given)
             raise ContentsError(error.status_code, message, reason=error.reason) from error
         if isinstance(answer, dict) and "path" in answer:
             self.whole_model(answer)
         return answer
+
+
+def said(error: HTTPError) -> str:
+    """The message of an error as it was meant: Tornado doubles percent signs."""
+    message = str(error.log_message or "")
+    if isinstance(error, ContentsError):
+        return message
+    return message % error.args if error.args else message.replace("%%", "%")
 
 
 def whole_message(message: str, root: str, given: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from lab_extension.contents.answers import ContentsError
 from lab_extension.contents.keys import hidden, join
 from lab_extension.contents.models import folder_model
 from lab_extension.contents.places import HOME, PROJECTS
@@ -86,7 +87,9 @@ class RootsContentsManager(Moving, Kernels):
             )
             return model
         if type not in (None, "directory"):
-            raise HTTPError(400, f"{inside or '/'} is a directory, not a {type}", reason="bad type")
+            raise ContentsError(
+                400, f"{inside or '/'} is a directory, not a {type}", reason="bad type"
+            )
         return await self._above(inside, content=content)
 
     async def _above(self, path: str, *, content: bool) -> dict[str, Any]:
@@ -145,7 +148,7 @@ class RootsContentsManager(Moving, Kernels):
     ) -> dict[str, Any]:
         manager, inside = await self._root(path)
         if manager is None:
-            raise HTTPError(403, fixed(join(inside, "x") if inside else "x", "made"))
+            raise ContentsError(403, fixed(join(inside, "x") if inside else "x", "made"))
         made: dict[str, Any] = await manager.ask("new_untitled", inside, type=type, ext=ext)
         self._keeper.changed(made["path"])
         return made
@@ -182,5 +185,5 @@ class RootsContentsManager(Moving, Kernels):
     async def trust_notebook(self, path: str) -> None:
         manager, inside = await self._root(path)
         if manager is None:
-            raise HTTPError(400, f"{path or '/'} is a directory, not a notebook")
+            raise ContentsError(400, f"{path or '/'} is a directory, not a notebook")
         await manager.ask("trust_notebook", inside)

@@ -16,7 +16,7 @@ from traitlets import Float, Instance, Int, Type, Unicode, default, validate
 
 from hub_ext.errors import PublicError
 from lab_extension.contents import handlers
-from lab_extension.contents.answers import http_error
+from lab_extension.contents.answers import ContentsError, http_error
 from lab_extension.contents.crossing import Journal
 from lab_extension.contents.files import FilesHandler
 from lab_extension.contents.granted import GrantedKeys
@@ -54,7 +54,7 @@ def explained(method: Method) -> Method:
             if error.strerror is None:
                 raise
             status = 403 if isinstance(error, PermissionError) else 500
-            raise HTTPError(
+            raise ContentsError(
                 status, f"{error.strerror}: {Path(str(error.filename)).name}"
             ) from error
 
@@ -71,7 +71,7 @@ def split(path: str) -> tuple[str, str]:
     """
     segments = [segment for segment in path.split("/") if segment]
     if any(segment in (".", "..") for segment in segments):
-        raise HTTPError(404, f"No such file or directory: {path}")
+        raise ContentsError(404, f"No such file or directory: {path}")
     depth = 2 if segments[:1] == [PROJECTS] else 1
     return "/".join(segments[:depth]), "/".join(segments[depth:])
 
@@ -212,17 +212,17 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
             return self.work, join(WORK, inside) if inside else WORK
         known = root == HOME or root.startswith(f"{PROJECTS}/")
         if not known or not self.bucket:
-            raise HTTPError(404, f"No such file or directory: {path}")
+            raise ContentsError(404, f"No such file or directory: {path}")
         place = await self.places.find(root)
         if place is None:
             self._objects.pop(root, None)
             if self.places.problem or not self.places.heard:
-                raise HTTPError(
+                raise ContentsError(
                     503,
                     f"Whether you have {root} is not known yet: "
                     f"{self.places.problem or 'the job service has not answered.'} Try again.",
                 )
-            raise HTTPError(404, f"No such file or directory: {path}")
+            raise ContentsError(404, f"No such file or directory: {path}")
         return self._object_root(place), inside
 
     def _object_root(self, place: Place) -> ObjectRoot:
@@ -330,15 +330,15 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
         """Who writes a path. Raises HTTPError 403 for the roots and the folders above."""
         root, below = split(path)
         if not below:
-            raise HTTPError(403, fixed(root, doing))
+            raise ContentsError(403, fixed(root, doing))
         try:
             manager, inside = await self._root(path)
         except HTTPError as error:
             if error.status_code == 404 and root.partition("/")[0] not in (HOME, PROJECTS):
-                raise HTTPError(403, fixed(path, doing)) from error
+                raise ContentsError(403, fixed(path, doing)) from error
             raise
         if manager is None:
-            raise HTTPError(403, fixed(path, doing))
+            raise ContentsError(403, fixed(path, doing))
         return manager, inside
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tornado.web import HTTPError
 
 from hub_ext.errors import Invalid, PublicError
+from lab_extension.contents.answers import ContentsError
 from lab_extension.contents.keys import join, name_of, parent
 from lab_extension.contents.mirror import renamed
 from lab_extension.contents.paths import parse
@@ -88,7 +89,7 @@ class Kernels(RootsBase):
         """
         manager, inside = await self._root(path)
         if manager is None:
-            raise HTTPError(404, f"No such file: {path}")
+            raise ContentsError(404, f"No such file: {path}")
         if isinstance(manager, WorkRoot):
             return Path(manager._get_os_path(inside))
         named = parse(inside)
@@ -144,4 +145,4 @@ class Kernels(RootsBase):
         root, _ = split(path)
         if root == WORK:
             return str(self.work._get_os_path(path.strip("/")))
-        raise HTTPError(404, f"{path} is not on this server's disk")
+        raise ContentsError(404, f"{path} is not on this server's disk")

@@ -10,6 +10,7 @@ from tornado.web import HTTPError
 
 from hub_ext.errors import PublicError
 from lab_extension.contents import crossing
+from lab_extension.contents.answers import ContentsError
 from lab_extension.contents.ends import Disk, End, Objects
 from lab_extension.contents.faults import AlreadyThere
 from lab_extension.contents.keys import join, name_of, parent
@@ -55,7 +56,7 @@ class Moving(RootsBase):
         source.require_writable()
         target.require_room()
         if not await target.dir_exists(parent(to)):
-            raise HTTPError(404, f"No such directory: {parent(new_path)}")
+            raise ContentsError(404, f"No such directory: {parent(new_path)}")
         shown = (old_path, new_path)
         await crossing.move(
             self._end(source), inside, self._end(target), to, journal=self._journal, shown=shown
@@ -71,7 +72,7 @@ class Moving(RootsBase):
         from_path = from_path.strip("/")
         source, inside = await self._root(from_path)
         if source is None or not split(from_path)[1]:
-            raise HTTPError(
+            raise ContentsError(
                 400,
                 f"Can't copy {from_path or 'the folder at the top'}: choose "
                 "files and folders in it.",
@@ -79,7 +80,7 @@ class Moving(RootsBase):
         to_path = parent(from_path) if to_path is None else to_path.strip("/")
         target, to = await self._root(to_path)
         if target is None:
-            raise HTTPError(403, fixed(to_path, "copied to"))
+            raise ContentsError(403, fixed(to_path, "copied to"))
         if source is target:
             made: dict[str, Any] = await source.ask("copy", inside, to)
         else:
@@ -104,7 +105,7 @@ class Moving(RootsBase):
             name = await target.increment_filename(name, to, insert="-Copy")
             to, to_path = join(to, name), join(to_path, name)
         elif not await target.dir_exists(parent(to)):
-            raise HTTPError(404, f"No such parent directory: {parent(to_path)} to copy file in")
+            raise ContentsError(404, f"No such parent directory: {parent(to_path)} to copy file in")
         end = self._end(target)
         if await end.kind(to) is not None:
             raise AlreadyThere(f"File already exists: {to_path}")
@@ -121,7 +122,7 @@ class Moving(RootsBase):
         if not self.allow_hidden:
             for path in paths:
                 if await self.is_hidden(path):
-                    raise HTTPError(400, f"Cannot copy or rename file or directory {path!r}")
+                    raise ContentsError(400, f"Cannot copy or rename file or directory {path!r}")
 
     def _end(self, manager: WorkRoot | ObjectRoot) -> End:
         if isinstance(manager, ObjectRoot):

@@ -194,7 +194,7 @@ async def test_uploads_in_pieces(roots: RootsContentsManager, root: str) -> None
     assert base64.b64decode(read["content"]) == data
 
 
-@pytest.mark.parametrize("name", ["x.csv", "a/b c.csv", "report"])
+@pytest.mark.parametrize("name", ["x.csv", "a/b c.csv", "report", "50%d.csv"])
 async def test_errors_name_the_whole_path(
     roots: RootsContentsManager, root: str, name: str
 ) -> None:
@@ -309,6 +309,19 @@ async def test_no_path_leads_out(roots: RootsContentsManager, path: str) -> None
     for exists in (roots.file_exists, roots.dir_exists):
         assert not await exists(path)
     assert (await refused(put(roots, path))).status_code in (403, 404)
+
+
+async def test_percent_signs_are_said_as_they_are(roots: RootsContentsManager) -> None:
+    for attempt in (
+        roots.get("100%s/x.csv"),
+        roots.get("work/100%s"),
+        roots.get("home/100%s"),
+        roots.rename("work/100%s", "home/x.csv"),
+        roots.copy("work/100%s", "work"),
+    ):
+        error = await refused(attempt)
+        assert "100%s" in error.log_message
+        assert "%%" not in error.log_message
 
 
 def test_paths_are_split_by_their_root() -> None:
