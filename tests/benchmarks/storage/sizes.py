@@ -44,7 +44,7 @@ QUICK = Sizes(
     moved=10,
     clients=4,
     streamed=3_000_000,
-    memory=20 << 20,
+    memory=20_000_000,
 )
 
 
