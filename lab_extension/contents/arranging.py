@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -13,7 +14,7 @@ from lab_extension.contents import absent, keys, models, moves, notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
 from lab_extension.contents.checkpoints import S3Checkpoints
 from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import AlreadyThere, Changed, Missing
+from lab_extension.contents.faults import AlreadyThere, BadName, Changed, Missing
 from lab_extension.contents.models import Model
 from lab_extension.contents.paths import Named
 from lab_extension.contents.writing import Writing
@@ -71,7 +72,8 @@ class Arranging(Writing):
     async def _keep_folder(self, key: str) -> None:
         """Folders outlive their last file, as they do on a disk."""
         if key and not await self.store.folder_exists(key):
-            await self.store.make_folder(key)
+            with contextlib.suppress(BadName):  # too long for a marker: what was done is done
+                await self.store.make_folder(key)
 
     @answers
     async def rename(self, old_path: str, new_path: str) -> None:
@@ -115,6 +117,8 @@ class Arranging(Writing):
                 raise Missing(f"There is no folder {above.path} to move {old.path} to.")
             if folder and not file and f"{new.key}/".startswith(f"{old.key}/"):
                 raise ContentsError(400, f"{old.path} cannot be moved into itself.")
+            if not file:
+                keys.new_folder(new.key, prefix=self.store.prefix)
             await self.mover.run(moves.Move(old.key, new.key, folder=not file))
         await self._keep_folder(keys.parent(old.key))
 
@@ -266,7 +270,7 @@ class Arranging(Writing):
         name = copy_pat.sub(".", source.name)
         taken = await self._names(into, name)
         target = paths.parse(keys.join(into.path, next(paths.numbered(name, "-Copy", taken))))
-        keys.new_key(target.key, prefix=self.store.prefix)
+        keys.new_folder(target.key, prefix=self.store.prefix)
         await self._no_file_above(target)
         move = moves.Move(source.key, target.key, folder=True)
 

@@ -19,6 +19,9 @@ MARKER = ".s3keep"
 LONGEST_KEY = 1024
 """Bytes of a whole key, prefix included, in UTF-8."""
 
+_OLD_VERSIONS = ".versions"
+"""How the folders end in which SeaweedFS keeps old versions: it lists nothing of them."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Stands for a byte that was no UTF-8, or that XML cannot hold: the true key is not known.
 _UNKNOWN = "\ufffd"
@@ -101,7 +104,8 @@ def new_key(path: str, *, prefix: str = "") -> str:
     """`key_of`, for something that is to be made.
 
     A backslash is refused on top: some stores take it for a slash, and put the
-    file into a folder that nobody asked for.
+    file into a folder that nobody asked for. So are folders that a store would
+    hide with all that lies in them: a mirror or a move would take that for gone.
 
     Raises:
         BadName: no object can have that name, or none should.
@@ -112,4 +116,21 @@ def new_key(path: str, *, prefix: str = "") -> str:
             f"The name {show(key)} holds a backslash, which some object stores take for a slash.",
             mend="Choose a name without it.",
         )
+    for folder in key.split("/")[:-1]:
+        if folder.endswith(_OLD_VERSIONS):
+            raise BadName(
+                f"A folder cannot have the name {show(folder)}: there are object stores that keep "
+                "old versions of files in folders of such names, and show nothing of them.",
+                mend=f"Choose a name that does not end in {_OLD_VERSIONS}.",
+            )
     return key
+
+
+def new_folder(path: str, *, prefix: str = "") -> str:
+    """`new_key`, for a folder that is to be made; its marker must fit as well.
+
+    Raises:
+        BadName: none can have that name, or none should.
+    """
+    key = path.strip("/")
+    return parent(new_key(join(key, MARKER), prefix=prefix)) if key else ""

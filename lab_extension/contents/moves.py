@@ -60,6 +60,13 @@ class Move:
         told = json.dumps([self.source, self.target, self.folder])
         return f"{OURS}/moves/{hashlib.sha256(told.encode()).hexdigest()[:40]}"
 
+    def replaces(self, key: str) -> bool:
+        """Whether what is at a target gives way: a checkpoint whose file is gone.
+
+        Clients that know nothing of checkpoints remove the file alone.
+        """
+        return not self.folder and key != self.target
+
     def to(self, key: str) -> str:
         """Where a raw key goes. A marker ``a/`` becomes ours, ``a/.s3keep``."""
         if self.folder:
@@ -104,6 +111,8 @@ def plan(move: Move, sources: Iterable[Entry], targets: Mapping[str, Entry], mad
                 found.copy.append(source)  # it was saved once more at its old place
         elif source.size == target.size and source.etag == target.etag:
             continue
+        elif move.replaces(key):
+            found.copy.append(source)
         elif source.size == target.size:
             found.unclear.append((source, target))
         else:
@@ -193,12 +202,12 @@ class Mover:
             try:
                 if name_of(target) == MARKER:
                     await self._store.make_folder(parent(target))
-                elif target in made or _in_parts(source) or not alike:
+                elif target in made or move.replaces(target) or _in_parts(source) or not alike:
                     copied = await absent.make(
                         self._store,
                         target,
                         partial(self._store.copy, source.key, target, if_match=source.etag),
-                        if_absent=target not in made,
+                        if_absent=target not in made and not move.replaces(target),
                     )
                     made[target] = (source.etag, copied.etag)
                 else:

@@ -183,6 +183,7 @@ class Writing(Reading):
         if folder and new:
             raise _changed(named)
         if not folder:
+            keys.new_folder(named.key, prefix=self.store.prefix)
             await self._no_file_above(named)
             marker = keys.join(named.key, keys.MARKER)
             try:
@@ -248,7 +249,12 @@ def _condition(model: Model) -> dict[str, Any]:
     if "base_hash" not in model:
         return {}
     based = model["base_hash"]
-    return {"if_absent": True} if based is None else {"if_match": str(based)}
+    if based is None:
+        return {"if_absent": True}
+    # An empty one would be no condition at all, and one that cannot be sent breaks the sending.
+    if not isinstance(based, str) or not based or not based.isprintable() or not based.isascii():
+        raise ContentsError(400, f"{based!r} is not the hash of a file, as base_hash has to be.")
+    return {"if_match": based}
 
 
 async def _on_condition(named: Named, write: Awaitable[Entry]) -> Entry:

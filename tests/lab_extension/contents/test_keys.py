@@ -75,6 +75,23 @@ def test_a_backslash_can_be_read_and_not_made() -> None:
         keys.new_key("a\\b")
 
 
+@pytest.mark.parametrize("name", ["a.versions", ".versions", "b/a.versions"])
+def test_folders_that_a_store_would_hide_are_not_made(name: str) -> None:
+    assert keys.new_key(name) == name  # a file may be called so
+    for make in (lambda: keys.new_key(f"{name}/x.csv"), lambda: keys.new_folder(name)):
+        with pytest.raises(BadName, match=r"old versions of files") as caught:
+            make()
+        assert caught.value.mend
+    assert keys.key_of(f"{name}/x.csv") == f"{name}/x.csv"  # and what is there can be read
+
+
+def test_a_folder_has_room_for_its_marker() -> None:
+    assert keys.new_folder("a/b/") == "a/b"
+    assert keys.new_folder("") == ""
+    with pytest.raises(BadName, match="too long"):
+        keys.new_folder("n" * 1020)
+
+
 @pytest.mark.parametrize("raw", ["a/", "a//b", "/a", "", "a/./b", "..", "a\x01", "a\ufffd", "\t"])
 def test_knows_keys_that_are_no_files(raw: str) -> None:
     assert not keys.regular(raw)

@@ -100,6 +100,35 @@ async def test_names_that_no_file_can_have(
     assert not await manager.exists("a")
 
 
+async def test_no_file_gets_into_a_folder_that_the_store_hides(
+    manager: S3ContentsManager,
+) -> None:
+    await manager.save(text("x"), "a/x.csv")
+    words = "cannot have the name b.versions"
+    with refused(400, words):
+        await manager.save({"type": "directory"}, "b.versions")
+    with refused(400, words):
+        await manager.save(text("x"), "b.versions/x.csv")
+    with refused(400, words):
+        await manager.rename("a", "b.versions")
+    await manager.save(text("a file"), "b.versions")
+    assert await names(manager) == ["a", "b.versions"]
+
+
+async def test_a_file_too_deep_for_a_marker_beside_it_can_go(manager: S3ContentsManager) -> None:
+    room = 1024 - len(manager.store.prefix) - len("/f") - 1
+    folder = "/".join(["d" * 100] * (room // 101))
+    folder += "d" * (room - len(folder))
+    for leave in (
+        lambda: manager.rename(f"{folder}/f", "moved"),
+        lambda: manager.delete(f"{folder}/f"),
+    ):
+        await manager.save(text("x"), f"{folder}/f")
+        await leave()
+        assert not await manager.exists(f"{folder}/f")
+    assert (await manager.get("moved"))["content"] == "x"
+
+
 async def test_a_key_of_the_longest_allowed_length(
     connect: Any, seaweedfs: RunningStore, place: str
 ) -> None:
@@ -337,6 +366,16 @@ async def test_a_save_that_is_based_on_what_is_gone_is_refused(manager: S3Conten
     with refused(409):
         await manager.save(text("four", base_hash=second["hash"]), "a.txt")
     assert not await manager.exists("a.txt")
+
+
+@pytest.mark.parametrize("base", ["", 0, False, ["x"], "x\r\ny: z", "é"])
+async def test_what_is_no_hash_is_refused_and_no_condition_is_left_out(
+    manager: S3ContentsManager, base: Any
+) -> None:
+    await manager.save(text("one"), "a.txt")
+    with refused(400, "base_hash"):
+        await manager.save(text("two", base_hash=base), "a.txt")
+    assert await stored(manager, "a.txt") == b"one"
 
 
 async def test_the_reason_says_that_it_has_changed(manager: S3ContentsManager) -> None:

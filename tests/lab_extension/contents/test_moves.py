@@ -166,6 +166,18 @@ async def test_what_cannot_be_moved(manager: S3ContentsManager) -> None:
     assert await keys(manager) == ["a.txt", "b.txt", "d/c.txt"]
 
 
+async def test_a_checkpoint_that_outlived_its_file_is_not_in_the_way(
+    manager: S3ContentsManager,
+) -> None:
+    await manager.save(text("a"), "a.txt")
+    await manager.create_checkpoint("a.txt")
+    left = ".ipynb_checkpoints/b-checkpoint.txt"
+    await manager.store.write(left, b"another's")
+    await manager.rename("a.txt", "b.txt")
+    assert await keys(manager) == [left, "b.txt"]
+    assert bytes((await manager.store.read(left))[1]) == b"a"
+
+
 async def test_a_file_that_was_sent_in_parts(manager: S3ContentsManager) -> None:
     data = bytes(PART + 1)
     upload = await manager.store.begin_upload("old/large")
