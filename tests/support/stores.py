@@ -170,7 +170,7 @@ def _program(kind: str, folder: Path, further: Mapping[str, str]) -> Iterator[Ru
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
     try:
         _wait(running, address, folder / "log")
@@ -223,7 +223,8 @@ def _wait(running: subprocess.Popen[bytes], address: str, log: Path) -> None:
     raise Unavailable(f"{running.args[0]} does not start: {said}")  # type: ignore[index]
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """For ``preexec_fn``: the program ends with the thread that starts it, however that ends."""
     with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.stores import RunningStore
+from tests.support.stores import RunningStore, end_with_parent
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 60
@@ -127,6 +127,7 @@ def server(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=end_with_parent,
         )
     made = Server(name, f"http://127.0.0.1:{port}", token, running.pid, log)
     try:
