@@ -14,9 +14,10 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from hub_ext.errors import PublicError
 from lab_extension.contents.ends import Contents, End, Item, Sums
 from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.keys import join
@@ -58,6 +59,10 @@ class Journal:
         self._file(source, target).unlink(missing_ok=True)
 
 
+async def _admit_all(size: int) -> None:
+    """There is no limit."""
+
+
 async def copy(
     source: End,
     path: str,
@@ -66,14 +71,18 @@ async def copy(
     *,
     shown: str = "",
     again: bool = False,
+    admit: Callable[[int], Awaitable[None]] = _admit_all,
     step: Callable[[str], None] = lambda name: None,
 ) -> Contents:
     """Copy a file or a folder; what was copied, all of it verified.
+
+    Where it fails, what it has written is removed again.
 
     Args:
         path, to: at each end; there is nothing at ``to`` yet.
         shown: what messages call ``path``.
         again: it was begun before: what is there already and the same, is done.
+        admit: asked whether so many bytes may be written; a `PublicError` refuses them.
 
     Raises:
         Missing: there is nothing at ``path``.
@@ -83,41 +92,68 @@ async def copy(
     if await source.kind(path) is None:
         raise Missing(f"No such file or directory: {shown or path}")
     found = await source.contents(path)
+    if not again:  # else most of it is there already
+        await admit(sum(item.size for item in found.items))
+    written: dict[str, Sums] = {}
     small, large = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
+    failed = False
 
     async def one(item: Item) -> None:
         # Of a large one several parts are in memory.
         async with large if item.size > PART else small:
-            await _copy_file(source, path, target, _at(to, item.path), item, again=again)
+            if failed:
+                return
+            sums = await _copy_file(source, path, target, _at(to, item.path), item, again=again)
+            if sums is not None:
+                written[item.path] = sums
             step("copied one")
 
     tasks = [asyncio.create_task(one(item)) for item in found.items]
     try:
         await asyncio.gather(*tasks)
     except BaseException:
-        for task in tasks:
-            task.cancel()
+        failed = True
+        # Small ones end by themselves: of a write that is cancelled nobody knows whether
+        # it took place.
+        for task, item in zip(tasks, found.items, strict=True):
+            if item.size > PART:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _undo(target, to, written)
         raise
     for folder in found.empty:
         await target.make_folder(_at(to, folder))
     return found
 
 
+async def _undo(target: End, to: str, written: dict[str, Sums]) -> None:
+    """Remove what was written, and nothing that came from elsewhere."""
+    with contextlib.suppress(PublicError, OSError):
+        there = await target.contents(to)
+        ours = [
+            item
+            for item in there.items
+            if item.path in written and await target.holds(_at(to, item.path), written[item.path])
+        ]
+        await target.remove(to, ours)
+
+
 async def _copy_file(
     source: End, path: str, target: End, to: str, item: Item, *, again: bool
-) -> None:
+) -> Sums | None:
+    """What was written; None where it was there already."""
     try:
         sums = await target.write(to, item.size, source.read(path, item))
     except AlreadyThere:
         if not again or not await target.holds(to, await _sums(source, path, item)):
             raise
-        return
+        return None
     if not await target.holds(to, sums):
         raise Changed(
             f"The copy of {item.path or path} is not what was sent; nothing was removed.",
             mend="Try again.",
         )
+    return sums
 
 
 async def _sums(source: End, path: str, item: Item) -> Sums:
@@ -135,6 +171,7 @@ async def move(
     *,
     journal: Journal,
     shown: tuple[str, str],
+    admit: Callable[[int], Awaitable[None]] = _admit_all,
     step: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Copy, verify, remove.
@@ -157,15 +194,19 @@ async def move(
             raise AlreadyThere(f"File already exists: {shown[1]}")
         if await source.kind(path) is None:
             raise Missing(f"No such file or directory: {shown[0]}")
-    with _noted(journal, shown):
-        await asyncio.to_thread(journal.begin, *shown)
-        step("noted")
+    await asyncio.to_thread(journal.begin, *shown)
+    step("noted")
+    with _noted(journal, shown, again=again):
         if again:
             await target.tidy(to)
-        found = await copy(source, path, target, to, shown=shown[0], again=again, step=step)
-        step("copied")
-        changed = await source.remove(path, found.items)
-        step("removed")
+        found = await copy(
+            source, path, target, to, shown=shown[0], again=again, admit=admit, step=step
+        )
+    step("copied")
+    # What fails from here on stays noted: some of it may be at its new place alone.
+    changed = await source.remove(path, found.items)
+    step("removed")
+    await asyncio.to_thread(journal.end, *shown)
     if changed:
         raise Changed(
             f"{_at(shown[0], changed[0])} was changed while it was moved: it is in "
@@ -175,14 +216,17 @@ async def move(
 
 
 @contextlib.contextmanager
-def _noted(journal: Journal, shown: tuple[str, str]) -> Iterator[None]:
-    """Ends the note with the move; one that was interrupted can be taken up again."""
+def _noted(journal: Journal, shown: tuple[str, str], *, again: bool) -> Iterator[None]:
+    """Ends the note of a move that failed before anything was removed, and was undone.
+
+    One that was begun earlier stays noted, unless it can never be finished.
+    """
     try:
         yield
-    except (AlreadyThere, Missing):
-        journal.end(*shown)
+    except PublicError as error:
+        if not again or isinstance(error, (AlreadyThere, Missing)):
+            journal.end(*shown)
         raise
-    journal.end(*shown)
 
 
 def _at(path: str, inside: str) -> str:

@@ -14,9 +14,9 @@ import pytest
 from stores import RunningStore
 
 from hub_ext.errors import PublicError
-from lab_extension.contents.crossing import Journal, move
+from lab_extension.contents.crossing import Journal, copy, move
 from lab_extension.contents.ends import Disk, End, Item, Objects, Sums
-from lab_extension.contents.faults import AlreadyThere, Changed
+from lab_extension.contents.faults import AlreadyThere, Changed, Full, StoreDown
 from lab_extension.contents.store import PART, Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -176,6 +176,45 @@ class Slow:
         return await self._end.remove(path, items)
 
 
+class Failing:
+    """An end that does not answer any more once it has removed one file."""
+
+    def __init__(self, end: End):
+        self._end = end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._end, name)
+
+    async def remove(self, path: str, items: list[Item]) -> list[str]:
+        await self._end.remove(path, items[:1])
+        raise StoreDown("The object store does not answer.")
+
+
+@pytest.mark.parametrize("way", [("disk", "one"), ("one", "disk")], ids="-".join)
+async def test_a_move_that_fails_while_it_removes_is_finished_when_asked_again(
+    ends: Ends, tmp_path: Path, way: tuple[str, str]
+) -> None:
+    source, target = (ends(name)[0] for name in way)
+    for number in range(3):
+        await put(source, f"old/{number}.csv", b"x")
+    how: Any = {"journal": Journal(tmp_path / "journal"), "shown": ("x/old", "y/new")}
+
+    async def full(size: int) -> None:
+        raise Full("There is no room.")
+
+    for end, admit in ((Failing(source), no_limit), (Failing(source), full)):
+        with pytest.raises(StoreDown):
+            await move(end, "old", target, "new", admit=admit, **how)
+    assert len(await held(source, "old")) == 1
+    await move(source, "old", target, "new", admit=full, **how)
+    assert await source.kind("old") is None
+    assert await held(target, "new") == {f"{number}.csv": b"x" for number in range(3)}
+
+
+async def no_limit(size: int) -> None:
+    """Everything has room."""
+
+
 async def test_an_interrupted_copy_leaves_no_half_file(ends: Ends) -> None:
     for name in ("disk", "one"):
         end, _ = ends(name)
@@ -188,6 +227,20 @@ async def test_an_interrupted_copy_leaves_no_half_file(ends: Ends) -> None:
             with pytest.raises(PublicError):
                 await end.write("half.bin", size, broken())
             assert await end.kind("half.bin") is None
+
+
+async def test_a_copy_that_fails_takes_back_its_own_and_nothing_else(ends: Ends) -> None:
+    disk, _ = ends("disk")
+    store, _ = ends("one")
+    for source, target in ((disk, store), (store, disk)):
+        for number in range(5):
+            await put(source, f"old/{number}.csv", b"ours")
+        await put(target, "new/3.csv", b"another's")
+        with pytest.raises(AlreadyThere):
+            await copy(source, "old", target, "new")
+        assert await held(target, "new") == {"3.csv": b"another's"}
+        for end, path in ((source, "old"), (target, "new")):
+            await end.remove(path, (await end.contents(path)).items)
 
 
 async def test_nothing_is_written_over(ends: Ends) -> None:
