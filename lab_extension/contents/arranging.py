@@ -225,12 +225,7 @@ class Arranging(Writing):
     async def _copy_to(self, source: Named, entry: Entry, target: Named, *, new: bool) -> Model:
         keys.new_key(target.key, prefix=self.store.prefix)
         await self.quota.admit(target.path, entry.size, self.quota_bytes)
-        if (
-            self.pre_save_hook
-            or self.post_save_hook
-            or self._pre_save_hooks
-            or self._post_save_hooks
-        ):
+        if self.has_save_hooks():
             # What the hooks are to see has to come here.
             model = await self._get(source, True, None, None, False)
             if new:

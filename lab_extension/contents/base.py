@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,9 @@ from lab_extension.contents.uploads import Uploads
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+_MOMENT = 0.5
+"""Seconds. What depends on it is whether a folder of the same name is looked for."""
 
 
 class ReadOnly(Forbidden):
@@ -57,6 +61,7 @@ class S3Base(S3Traits, AsyncContentsManager):  # type: ignore[misc]
     store: Store = Instance(Store, help="The objects; made of the settings above.")
 
     quota: Quota
+    _lately: tuple[str, float, Entry | None] = ("", 0.0, None)
     uploads: Uploads
     mover: Mover
 
@@ -66,6 +71,11 @@ class S3Base(S3Traits, AsyncContentsManager):  # type: ignore[misc]
 
     def step(self, name: str) -> None:
         """Called after each step of what must survive a crash. Tests end the process here."""
+
+    def has_save_hooks(self) -> bool:
+        """Whether anybody wants to see what is saved."""
+        one = self.pre_save_hook or self.post_save_hook
+        return bool(one or self._pre_save_hooks or self._post_save_hooks)
 
     def reached(self, step: str) -> None:
         self.step(step)
@@ -134,9 +144,19 @@ class S3Base(S3Traits, AsyncContentsManager):  # type: ignore[misc]
     @answers
     async def file_exists(self, path: str = "") -> bool:
         try:
-            return await self._find(self._named(path)) is not None
+            named = self._named(path)
+            entry = await self._find(named)
         except (BadName, Missing):
             return False
+        if entry is not None:
+            self._lately = (named.path, time.monotonic(), entry)
+        return entry is not None
+
+    def _just_found(self, named: Named) -> Entry | None:
+        """The file, if it was asked for a moment ago, as Jupyter does before each save."""
+        path, then, entry = self._lately
+        fresh = path == named.path and time.monotonic() - then < _MOMENT
+        return entry if fresh else None
 
     @answers
     async def dir_exists(self, path: str) -> bool:

@@ -38,33 +38,46 @@ def node(content: Any, path: str) -> NotebookNode:
     """
     if not isinstance(content, dict) or not isinstance(content.get("nbformat"), int):
         raise ContentsError(400, f"{path}: the content is not a notebook: it has no nbformat.")
+    if content["nbformat"] not in nbformat.versions:
+        raise ContentsError(400, f"{path}: notebooks of version {content['nbformat']} are unknown.")
     return content if isinstance(content, NotebookNode) else NotebookNode(content)
 
 
-def checked_bytes(notebook: NotebookNode, path: str) -> tuple[bytes, dict[str, Any]]:
-    """A notebook as it is stored, and what its validation found wrong. Blocks.
+def has_ids(notebook: NotebookNode) -> bool:
+    """Whether each cell has an id of its own, where the notebook's version asks for one."""
+    if (notebook["nbformat"], notebook.get("nbformat_minor") or 0) < (4, 5):
+        return True
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        return True
+    ids = [cell.get("id") for cell in cells if isinstance(cell, dict)]
+    return all(isinstance(found, str) for found in ids) and len(set(ids)) == len(ids)
 
-    As in Jupyter's own manager an invalid notebook is saved all the same, and
-    its author told: the alternative is to lose it.
+
+def problems_of(notebook: NotebookNode) -> dict[str, Any]:
+    """What validation finds wrong, as Jupyter's manager takes it. Blocks.
+
+    An invalid notebook is saved all the same, and its author told: the
+    alternative is to lose it.
     """
     problems: dict[str, Any] = {}
-    if notebook["nbformat"] != 4:
-        text = nbformat.writes(notebook, capture_validation_error=problems)
-        return encoded(text if text.endswith("\n") else text + "\n"), problems
     try:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         problems["ValidationError"] = error
-    return written(notebook), problems
+    return problems
 
 
 def written(notebook: dict[str, Any]) -> bytes:
-    """A notebook of version 4, byte for byte as `nbformat.write` writes it."""
-    try:
-        return b"".join(_pieces(notebook))
-    except TypeError:  # keys or values that do not come out of JSON
-        text = nbformat.writes(notebook)
-        return encoded(text if text.endswith("\n") else text + "\n")
+    """A notebook, byte for byte as `nbformat.write` writes it. Blocks."""
+    if notebook["nbformat"] == 4:
+        try:
+            return b"".join(_pieces(notebook))
+        except TypeError:
+            pass  # keys or values that do not come out of JSON
+    version = nbformat.versions[nbformat.reader.get_version(notebook)[0]]
+    text = version.writes_json(nbformat.from_dict(notebook))
+    return encoded(text if text.endswith("\n") else text + "\n")
 
 
 def encoded(text: str) -> bytes:

@@ -56,36 +56,43 @@ class Writing(Reading):
 
     async def _save_notebook(self, model: Model, named: Named) -> Model:
         notebook = notebooks.node(model["content"], named.path)
-        trusted, signature, data, problems = await asyncio.to_thread(
-            self._prepare, notebook, named.path
-        )
-        if not trusted:
-            self.log.warning("Notebook %s is not trusted", named.path)
-        elif signature:
-            self._keep_signature(signature, notebook, named.path)
-        # Whether there is a checkpoint is asked while the notebook goes up.
-        known, entry = await both(
-            self._has_checkpoint(named),
+        problems: dict[str, Any] | None = None
+        if not notebooks.has_ids(notebook):
+            # Validation gives cells the ids that they lack: before it is encoded.
+            problems = await asyncio.to_thread(notebooks.problems_of, notebook)
+        data = await asyncio.to_thread(notebooks.written, notebook)
+        # While it goes up, it is signed and validated, and its checkpoint looked for.
+        (known, (signature, found)), entry = await both(
+            both(
+                self._has_checkpoint(named),
+                asyncio.to_thread(self._examine, notebook, named.path, problems),
+            ),
             self._write(named, data, _condition(model), media_type=NOTEBOOK_TYPE),
         )
+        if signature:
+            self._keep_signature(signature, notebook, named.path)
         if not known:
             await self._first_checkpoint(named)
-        self.validate_notebook_model(model, validation_error=problems)
+        self.validate_notebook_model(model, validation_error=found)
         saved = self._saved(named, entry)
         if model.get("message"):
             saved["message"] = model["message"]
         return saved
 
-    def _prepare(self, notebook: Any, path: str) -> tuple[bool, str, bytes, dict[str, Any]]:
-        """All of a save that takes long and needs no database and no store. Blocks."""
-        trusted, signature = False, ""
+    def _examine(
+        self, notebook: Any, path: str, problems: dict[str, Any] | None
+    ) -> tuple[str, dict[str, Any]]:
+        """The signature (empty if not all cells are trusted), and what is not valid. Blocks."""
+        signature = ""
         try:
-            trusted = self.notary.check_cells(notebook)
-            signature = self.notary.compute_signature(notebook) if trusted else ""
+            if self.notary.check_cells(notebook):
+                signature = self.notary.compute_signature(notebook)
+            else:
+                self.log.warning("Notebook %s is not trusted", path)
         except Exception:
             # A notebook that is not as it should be is saved all the same.
             self.log.warning("Notebook %s could not be signed", path, exc_info=True)
-        return trusted, signature, *notebooks.checked_bytes(notebook, path)
+        return signature, notebooks.problems_of(notebook) if problems is None else problems
 
     def _keep_signature(self, signature: str, notebook: Any, path: str) -> None:
         try:
@@ -150,7 +157,7 @@ class Writing(Reading):
         keys.new_key(named.key, prefix=self.store.prefix)
         if condition.get("if_match") and not self.quota_bytes:
             return None
-        old = await self._find(named)
+        old = self._just_found(named) or await self._find(named)
         if old is None and not condition.get("if_match"):
             await self._must_fit(named)
         return old

@@ -175,6 +175,7 @@ async def test_files_come_as_text_or_as_base64(manager: S3ContentsManager) -> No
         ({"type": "link", "content": "x", "format": "text"}, "Unhandled contents type: link"),
         ({"type": "notebook", "content": "x"}, "not a notebook"),
         ({"type": "notebook", "content": {}}, "not a notebook"),
+        ({"type": "notebook", "content": {"nbformat": 9}}, "version 9 are unknown"),
     ],
 )
 async def test_what_cannot_be_saved(
