@@ -149,6 +149,8 @@ class Disk:
         top = self._at(path)
         if not top.is_dir():
             return Contents([_item("", top, path)])
+        if top.is_symlink():
+            raise _link_to_folder(path)
         found = Contents()
         for folder, folders, files in os.walk(top):
             here = Path(folder)
@@ -157,11 +159,7 @@ class Disk:
             files = [name for name in files if not name.startswith(_PART)]
             for name in folders:
                 if (here / name).is_symlink():
-                    raise BadName(
-                        f"{join(path, join(inside, name))} is a link to a folder, and object "
-                        "storage has no links.",
-                        mend="Remove the link, or move the folder that it leads to.",
-                    )
+                    raise _link_to_folder(join(path, join(inside, name)))
             found.items += [
                 _item(join(inside, name), here / name, join(path, join(inside, name)))
                 for name in files
@@ -291,6 +289,13 @@ def _stamp(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
+def _link_to_folder(shown: str) -> BadName:
+    return BadName(
+        f"{shown} is a link to a folder, and object storage has no links.",
+        mend="Remove the link, or move the folder that it leads to.",
+    )
+
+
 def _item(inside: str, at: Path, shown: str) -> Item:
     try:
         status = at.stat()
@@ -308,15 +313,17 @@ class Objects:
 
     Args:
         shown: what messages put before its paths: the root's own path.
+        version: the one to be read, of a single file; None for the newest.
     """
 
-    def __init__(self, store: Store, shown: str = ""):
+    def __init__(self, store: Store, shown: str = "", *, version: str | None = None):
         self.store = store
         self._shown = shown
+        self._version = version
 
     async def kind(self, path: str) -> str | None:
         try:
-            await self.store.head(path)
+            await self.store.head(path, version=self._version)
         except Missing:
             return "folder" if not path or await self.store.folder_exists(path) else None
         return "file"
@@ -324,7 +331,7 @@ class Objects:
     async def contents(self, path: str) -> Contents:
         if path:
             try:
-                entry = await self.store.head(path)
+                entry = await self.store.head(path, version=self._version)
             except Missing:
                 pass
             else:
@@ -360,7 +367,7 @@ class Objects:
 
     async def read(self, path: str, item: Item) -> AsyncIterator[Buffer]:
         key = join(path, item.path) if item.path else path
-        opened = await self.store.open(key, if_match=item.stamp or None)
+        opened = await self.store.open(key, version=self._version, if_match=item.stamp or None)
         async for chunk in opened.chunks:
             yield chunk
 

@@ -80,7 +80,8 @@ class WorkRoot(_Part, AsyncLargeFileManager):  # type: ignore[misc]
     def require_room(self) -> None:
         """The system itself refuses."""
 
-    require_writable = require_room
+    async def admit(self, path: str, size: int) -> None:
+        """The system itself refuses."""
 
 
 class ObjectRoot(_Part, S3ContentsManager):
@@ -112,13 +113,9 @@ class ObjectRoot(_Part, S3ContentsManager):
             )
         super().must_be_writable(named)
 
-    def require_writable(self) -> None:
-        """Raises ReadOnly."""
-        self.must_be_writable(Named("", ""))
-
     def require_room(self) -> None:
         """Raises ReadOnly; Full where the platform grants deleting and no writing."""
-        self.require_writable()
+        self.must_be_writable(Named("", ""))
         if self.place.full:
             raise Full(
                 f"{self.place.root} is full: nothing can be written there.",

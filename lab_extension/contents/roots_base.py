@@ -35,6 +35,8 @@ MIRRORS = ".almanac/files"
 """Mirrors of object storage, below the server's folder."""
 STATES = ".almanac/files-state"
 MOVES = ".almanac/moves"
+LINGERS = 60.0
+"""Seconds for which a root that is no more finishes what it has begun."""
 ONE_ACCOUNT_VARIABLE = "ALMANAC_ONE_ACCOUNT"
 """Set where all servers run under one account of the system."""
 
@@ -215,7 +217,8 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
             raise ContentsError(404, f"No such file or directory: {path}")
         place = await self.places.find(root)
         if place is None:
-            self._objects.pop(root, None)
+            if (gone := self._objects.pop(root, None)) is not None:
+                self._in_background(_closed_later(gone), f"what was on its way to {root}")
             if self.places.problem or not self.places.heard:
                 raise ContentsError(
                     503,
@@ -248,6 +251,7 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
         made._pre_save_hooks = list(self._pre_save_hooks)
         made._post_save_hooks = list(self._post_save_hooks)
         if there is not None:
+            self._in_background(_closed_later(there), f"what was on its way to {place.root}")
             made.mirror = there.mirror
             made.mirror.use(store, writable=place.writable, admit=made.admit)
         else:
@@ -340,6 +344,12 @@ class RootsBase(AsyncContentsManager):  # type: ignore[misc]
         if manager is None:
             raise ContentsError(403, fixed(path, doing))
         return manager, inside
+
+
+async def _closed_later(root: ObjectRoot) -> None:
+    """Close it when what is under way there has had its time."""
+    await asyncio.sleep(LINGERS)
+    await root.close()
 
 
 def fixed(path: str, doing: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from lab_extension.contents.answers import ContentsError
 from lab_extension.contents.ends import Disk, End, Objects
 from lab_extension.contents.faults import AlreadyThere
 from lab_extension.contents.keys import join, name_of, parent
+from lab_extension.contents.paths import parse
 from lab_extension.contents.root_managers import ObjectRoot, WorkRoot
 from lab_extension.contents.roots_base import RootsBase, explained, fixed, split
 
@@ -35,9 +38,10 @@ class Moving(RootsBase):
         source, inside = await self._writing(old_path, "renamed")
         target, to = await self._writing(new_path, "made")
         if source is target:
-            await source.ask("rename" if with_checkpoints else "rename_file", inside, to)
-            if isinstance(source, ObjectRoot):
-                await self._follow(source, inside, to)
+            async with source.mirror.still() if isinstance(source, ObjectRoot) else nullcontext():
+                await source.ask("rename" if with_checkpoints else "rename_file", inside, to)
+                if isinstance(source, ObjectRoot):
+                    await self._follow(source, inside, to)
         else:
             await self._move(old_path, source, inside, new_path, target, to)
         self._keeper.changed(old_path)
@@ -53,13 +57,20 @@ class Moving(RootsBase):
         to: str,
     ) -> None:
         await self._require_visible(old_path, new_path)
-        source.require_writable()
+        self._require_changeable(source, inside)
+        self._require_changeable(target, to)
         target.require_room()
         if not await target.dir_exists(parent(to)):
             raise ContentsError(404, f"No such directory: {parent(new_path)}")
         shown = (old_path, new_path)
         await crossing.move(
-            self._end(source), inside, self._end(target), to, journal=self._journal, shown=shown
+            self._end(source),
+            inside,
+            self._end(target),
+            to,
+            journal=self._journal,
+            shown=shown,
+            admit=functools.partial(target.admit, to),
         )
         # The checkpoints of a place stay with it; where a file is gone, so are they.
         try:
@@ -99,6 +110,7 @@ class Moving(RootsBase):
         to: str,
     ) -> dict[str, Any]:
         await self._require_visible(from_path, to_path)
+        self._require_changeable(target, to)
         target.require_room()
         if await target.dir_exists(to):
             name = copy_pat.sub(".", name_of(from_path))
@@ -109,11 +121,13 @@ class Moving(RootsBase):
         end = self._end(target)
         if await end.kind(to) is not None:
             raise AlreadyThere(f"File already exists: {to_path}")
-        try:
-            await crossing.copy(self._end(source), inside, end, to, shown=from_path)
-        except PublicError:
-            await _undo(end, to)
-            raise
+        await crossing.copy(
+            *self._source(source, inside),
+            end,
+            to,
+            shown=from_path,
+            admit=functools.partial(target.admit, to),
+        )
         self.emit(data={"action": "copy", "path": to_path, "source_path": from_path})
         made: dict[str, Any] = await target.ask("get", to, content=False)
         return made
@@ -129,11 +143,16 @@ class Moving(RootsBase):
             return Objects(manager.store, manager.place.root)
         return Disk(Path(self.root_dir))
 
+    def _source(self, manager: WorkRoot | ObjectRoot, inside: str) -> tuple[End, str]:
+        """The end to copy from, and what it calls the path; of an old version, too."""
+        if isinstance(manager, ObjectRoot):
+            named = parse(inside)
+            end = Objects(manager.store, manager.place.root, version=named.version)
+            return end, named.key
+        return self._end(manager), inside
 
-async def _undo(end: End, path: str) -> None:
-    """Remove the beginning of a copy that failed."""
-    try:
-        found = await end.contents(path)
-        await end.remove(path, found.items)
-    except (PublicError, OSError):
-        return
+    @staticmethod
+    def _require_changeable(manager: WorkRoot | ObjectRoot, inside: str) -> None:
+        """Raises PublicError: read-only, or an old version."""
+        if isinstance(manager, ObjectRoot):
+            manager.must_be_writable(parse(inside))

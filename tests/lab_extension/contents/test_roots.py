@@ -16,6 +16,7 @@ from stores import RunningStore
 from tornado.web import HTTPError
 
 from hub_ext.errors import Unavailable
+from lab_extension.contents import moves
 from lab_extension.contents.crossing import Journal
 from lab_extension.contents.places import Places, places_of
 from lab_extension.contents.root_managers import whole_message
@@ -566,6 +567,39 @@ async def test_nothing_is_written_over_on_the_way(
     assert nowhere.status_code == 404
 
 
+async def test_old_versions_are_copied_and_never_moved(
+    roots: RootsContentsManager, project: str
+) -> None:
+    await put(roots, "home/x.csv", "old")
+    await put(roots, "home/x.csv", "new")
+    located = await roots.locate("home/x.csv")
+    assert located is not None
+    old = (await located.store.versions("x.csv"))[-1].version
+    path = f"home/.versions/{old}/x.csv"
+    for target in ("work", project, "home"):
+        made = await roots.copy(path, target)
+        assert await text(roots, made["path"]) == "old"
+    for attempt in (roots.rename(path, "work/y.csv"), roots.rename("work/x.csv", path)):
+        error = await refused(attempt)
+        assert error.status_code in (400, 403)
+        assert "old version" in error.log_message
+    assert await text(roots, "work/x.csv") == "old"
+
+
+async def test_a_copy_that_does_not_fit_leaves_nothing(
+    roots: RootsContentsManager, service: Service
+) -> None:
+    service.projects[0]["quota_bytes"] = 10
+    await roots.places.hear(patience=5)
+    await roots.save({"type": "directory"}, "work/a")
+    await put(roots, "work/a/x.csv", "x" * 100)
+    for attempt in (roots.copy("work/a", "home"), roots.rename("work/a", "home/a")):
+        error = await refused(attempt)
+        assert error.status_code == 507, error.log_message
+    assert await text(roots, "work/a/x.csv") == "x" * 100
+    assert not await roots.dir_exists("home/a")
+
+
 async def test_large_files_cross_in_parts(roots: RootsContentsManager, tmp_path: Path) -> None:
     data = os.urandom(1 << 20) * 20 + b"end"
     (tmp_path / "ana/work/large.bin").write_bytes(data)
@@ -691,6 +725,35 @@ async def test_a_kernel_goes_on_in_a_folder_that_gets_another_name(
             await asyncio.sleep(0.1)
     assert (mirrored / "b/x.csv").read_text() == "one"
     assert not (mirrored / "a").exists()
+    assert not await roots.dir_exists("home/a")
+
+
+async def test_what_a_notebook_writes_while_its_folder_is_renamed_stays(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = make(mirror_interval=60)
+    await put(roots, "home/a/x.csv", "first")
+    await roots.get_kernel_path("home/a/n.ipynb")
+    home, _ = await roots._root("home/a")
+    mirrored = tmp_path / "ana/.almanac/files/home"
+    sent: list[asyncio.Task[None]] = []
+    remove = moves.remove
+
+    async def write_first(*arguments: Any) -> None:
+        # All is copied and looked at; nothing of it is removed yet.
+        (mirrored / "a/x.csv").write_text("second")
+        (mirrored / "a/y.csv").write_text("new")
+        sent.append(asyncio.create_task(home.mirror.write_back("a", settled=True)))
+        await asyncio.wait(sent, timeout=1)
+        await remove(*arguments)
+
+    monkeypatch.setattr(moves, "remove", write_first)
+    await roots.rename("home/a", "home/b")
+    await asyncio.gather(*sent)
+    await home.mirror.sync("b", settled=True)
+    for name, content in (("x.csv", "second"), ("y.csv", "new")):
+        assert await text(roots, f"home/b/{name}") == content
+        assert (mirrored / "b" / name).read_text() == content
     assert not await roots.dir_exists("home/a")
 
 
