@@ -145,5 +145,7 @@ class Keeper:
             self._failed[path] = str(error)
         except OSError as error:
             self._log.warning("Almanac: the mirror of %s waits: %s", path, error.strerror)
+        except Exception:  # the other folders are not to wait for this one
+            self._log.exception("Almanac: the mirror of %s waits", path)
         else:
             self._failed.pop(path, None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 from hub_ext.errors import PublicError
 from lab_extension.contents import mirror_files as files
 from lab_extension.contents.ends import Disk, Objects, sums_of
-from lab_extension.contents.faults import AlreadyThere, Changed, Missing
+from lab_extension.contents.faults import AlreadyThere, Changed, Missing, show
 from lab_extension.contents.keys import join
 from lab_extension.contents.mirror_plan import (
     Act,
@@ -146,17 +146,36 @@ class Mirror:
             await self._send_all(round_, acts, here, agreed, {}, whole)
             await self._end(round_)
 
-    async def moved(self, old: str, new: str) -> None:
+    @contextlib.asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Nothing goes to the store, or comes from there, while keys change.
+
+        What a notebook writes meanwhile is sent afterwards. Sent in the middle of
+        a move, it could be removed with what has been moved.
+        """
+        async with self._lock:
+            yield
+
+    async def moved(self, old: str, new: str, *, clear: bool = True) -> bool:
         """A file or folder has another key now; kernels in the folder go on in it.
 
         Its mirror is moved and not made anew: whoever works in a folder is in
-        it still when it has another name.
+        it still when it has another name. Called while all is `still`.
+
+        Args:
+            clear: no kernel is in a folder that a mirror of ``new`` was left in.
+
+        Returns:
+            False where the mirror had to stay: something of ``new`` is on disk
+            that the store has not got.
         """
 
-        def rename() -> None:
+        def rename() -> bool:
             source, target = self.path(old), self.path(new)
-            if not source.is_dir() or target.exists():
-                return
+            if old == new or not source.is_dir():
+                return True
+            if target.exists() and not (clear and self._cleared(new)):
+                return False
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             source.rename(target)
             for path, agreed in list(self._agreements.all().items()):
@@ -164,10 +183,19 @@ class Mirror:
                     self._agreements.set(new + path[len(old) :], agreed)
                     self._agreements.set(path, None)
             self._agreements.save()
+            return True
 
-        async with self._lock:
-            await asyncio.to_thread(rename)
-            self.notebooks = {renamed(key, old, new) for key in self.notebooks}
+        went = await asyncio.to_thread(rename)
+        self.notebooks = {renamed(key, old, new) for key in self.notebooks}
+        return went
+
+    def _cleared(self, folder: str) -> bool:
+        """Remove what an earlier folder of that name left, as far as it was fetched. Blocks."""
+        for path, agreed in self._agreements.below(folder).items():
+            key = join(folder, path)
+            if files.remove(self.path(key), agreed):
+                self._agreements.set(key, None)
+        return files.remove_empty(self.path(folder))
 
     async def recover(self) -> None:
         """Send what a server that ended had not sent any more.
@@ -418,7 +446,7 @@ class Mirror:
                 self._log.warning(
                     "Almanac: in the mirror of %s: %s: %s",
                     join(self.root, round_.folder) if round_.folder else self.root,
-                    path,
+                    show(path),
                     why,
                 )
         self._told[round_.folder] = round_.told

@@ -150,6 +150,16 @@ def remove(path: Path, agreed: Agreed) -> bool:
     return True
 
 
+def remove_empty(folder: Path) -> bool:
+    """Remove a folder in which nothing is left but notes; whether it is gone."""
+    for at, _, names in os.walk(folder, topdown=False):
+        if set(names) <= {NOTE}:
+            with contextlib.suppress(OSError):  # something is in it
+                Path(at, NOTE).unlink(missing_ok=True)
+                Path(at).rmdir()
+    return not os.path.lexists(folder)
+
+
 def set_aside(path: Path) -> str:
     """Give a file a hidden name that is free, and return that."""
     for number in itertools.count(1):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lab_extension.contents.faults import show
 from lab_extension.contents.keys import MARKER
 from lab_extension.contents.paths import CHECKPOINTS
 
@@ -21,7 +22,7 @@ TEMPORARY = ".almanac-part-"
 """How the names of files begin that are on their way."""
 NEVER = frozenset({"__pycache__", CHECKPOINTS})
 """Folders that are neither fetched nor written back; hidden ones are not either."""
-PASSING = ("*.tmp", "*.temp", "*.swp", "*.part", "*.crdownload", "*.lock", "*~", "*.pyc", "~$*")
+PASSING = ("*.tmp", "*.temp", "*.swp", "*.part", "*.crdownload", "*~", "*.pyc", "~$*")
 """Names of files that programs make for a moment: they stay on disk."""
 LONGEST_NAME = 255
 """Bytes of a file's name on the disks that people have."""
@@ -197,11 +198,12 @@ def note(shown: str, told: Mapping[str, str], *, limit: int = 200) -> str:
     lines = [
         f"This folder mirrors {shown} in object storage for the notebooks that run here.",
         "What is saved there arrives here; what a notebook writes here goes there within",
-        "seconds. Deleting a file here does not delete it there.",
+        "seconds. Hidden files, *.tmp and the like stay here. Deleting a file here does not",
+        "delete it there.",
     ]
     if told:
         lines += ["", "Not the same here and there:"]
-        lines += [f"- {path}: {why}" for path, why in sorted(told.items())[:limit]]
+        lines += [f"- {show(path)}: {why}" for path, why in sorted(told.items())[:limit]]
         if len(told) > limit:
             lines.append(f"- and {len(told) - limit} more")
     return "\n".join(lines) + "\n"

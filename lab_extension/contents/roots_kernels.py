@@ -104,10 +104,19 @@ class Kernels(RootsBase):
 
     async def _follow(self, manager: ObjectRoot, inside: str, to: str) -> None:
         old, new = manager.whole(inside), manager.whole(to)
+        used = {*self._kernels.values(), *self._entered.values()}
+        clear = not any(renamed(path, new, "") != path for path in used)
         try:
-            await manager.mirror.moved(parse(inside).key, parse(to).key)
+            went = await manager.mirror.moved(parse(inside).key, parse(to).key, clear=clear)
         except OSError as error:
             self.log.warning("Almanac: the mirror of %s stays where it is: %s", old, error)
+            return
+        if not went:
+            self.log.warning(
+                "Almanac: kernels in %s go on there: files on this disk are in the way of %s",
+                old,
+                new,
+            )
             return
         self._keeper.moved(old, new)
         for known in (self._kernels, self._entered):

@@ -16,7 +16,7 @@ from stores import RunningStore
 from hub_ext.errors import PublicError
 from lab_extension.contents.crossing import Journal, copy, move
 from lab_extension.contents.ends import Disk, End, Item, Objects, Sums
-from lab_extension.contents.faults import AlreadyThere, Changed, Full, StoreDown
+from lab_extension.contents.faults import AlreadyThere, BadName, Changed, Full, StoreDown
 from lab_extension.contents.store import PART, Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -241,6 +241,18 @@ async def test_a_copy_that_fails_takes_back_its_own_and_nothing_else(ends: Ends)
         assert await held(target, "new") == {"3.csv": b"another's"}
         for end, path in ((source, "old"), (target, "new")):
             await end.remove(path, (await end.contents(path)).items)
+
+
+async def test_what_a_link_leads_to_stays(ends: Ends, tmp_path: Path) -> None:
+    (disk, told), (store, _) = ends("disk"), ends("one")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/a.csv").write_text("a")
+    Path(told["folder"], "link").symlink_to(tmp_path / "shared")
+    how: Any = {"journal": Journal(tmp_path / "journal"), "shown": ("x/link", "y/new")}
+    with pytest.raises(BadName, match="link is a link to a folder"):
+        await move(disk, "link", store, "new", **how)
+    assert (tmp_path / "shared/a.csv").exists()
+    assert await store.kind("new") is None
 
 
 async def test_nothing_is_written_over(ends: Ends) -> None:

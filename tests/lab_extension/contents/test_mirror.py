@@ -345,6 +345,45 @@ async def test_a_store_that_is_down_leaves_the_folder_as_it_was(
     assert await text(store, "a/new.csv") == "mine"
 
 
+async def test_a_file_whose_name_no_object_can_have_holds_up_no_other(
+    store: Store, mirror: Mirror
+) -> None:
+    await store.write("a/n.ipynb", b"{}")
+    await mirror.sync("a")
+    odd = os.fsdecode(b"caf\xe9.csv")
+    for name in (odd, "two\nlines.csv", "old.versions/x.csv", "good.csv"):
+        mirror.path("a/old.versions").mkdir(exist_ok=True)
+        (mirror.path("a") / name).write_text("x")
+    for _ in range(2):
+        await mirror.sync("a", first="n.ipynb", settled=True)
+        assert set(mirror.told("a")) == {odd, "two\nlines.csv", "old.versions/x.csv"}
+    assert await text(store, "a/good.csv") == "x"
+    assert (mirror.path("a") / odd).exists()
+    assert mirror.path("a/old.versions/x.csv").exists()
+    told = mirror.path(f"a/{NOTE}").read_text()
+    assert "- caf\\xdce9.csv: stays on this disk for now" in told
+    assert "- two\\x0alines.csv: stays on this disk for now" in told
+
+
+async def test_a_renamed_folder_takes_the_place_of_what_was_left(
+    store: Store, mirror: Mirror
+) -> None:
+    await store.write("a/x.csv", b"a")
+    await store.write("b/sub/y.csv", b"b")
+    await mirror.sync("a")
+    await mirror.sync("b")
+    async with mirror.still():
+        assert not await mirror.moved("a", "b", clear=False)
+        assert await mirror.moved("a", "b")
+    assert [path.name for path in mirror.path("b").iterdir() if path.name != NOTE] == ["x.csv"]
+    await mirror.sync("c")
+    mirror.path("c/unsent.csv").write_text("mine")
+    async with mirror.still():
+        assert not await mirror.moved("b", "c")
+    assert mirror.path("c/unsent.csv").read_text() == "mine"
+    assert mirror.path("b/x.csv").exists()
+
+
 async def test_names_out_of_the_folder_never_leave_it(
     seaweedfs: RunningStore, place: str, mirror: Mirror, tmp_path: Path
 ) -> None:
@@ -405,6 +444,29 @@ async def test_saving_the_open_notebook_is_no_reason_to_look(store: Store, mirro
     keeper.changed("home/a/x.csv")
     assert keeper._live["home/a"].wanted
     await keeper.close()
+
+
+async def test_a_folder_that_fails_holds_up_no_other(
+    store: Store, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_use() -> set[str]:
+        return {"home/a", "home/b"}
+
+    write_back = mirror.write_back
+
+    async def failing(folder: str, **how: bool) -> None:
+        if folder == "a":
+            raise ValueError("not foreseen")
+        await write_back(folder, **how)
+
+    monkeypatch.setattr(mirror, "write_back", failing)
+    keeper = Keeper(in_use, log=LOG, every=60)
+    for folder in ("a", "b"):
+        await mirror.sync(folder)
+        keeper.enter(mirror, folder)
+    mirror.path("b/out.csv").write_text("out")
+    await keeper.close()
+    assert await text(store, "b/out.csv") == "out"
 
 
 async def test_the_end_of_the_server_writes_back_what_there_is(

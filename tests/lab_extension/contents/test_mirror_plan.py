@@ -99,6 +99,7 @@ def test_a_file_with_the_name_of_a_folder_is_left_out() -> None:
         ("sub/helper.py", True, True),
         (".env", True, False),
         ("x.csv.tmp", True, False),
+        ("renv.lock", True, True),
         ("~$x.xlsx", True, False),
         ("__pycache__/helper.pyc", False, False),
         (".git/config", False, False),
