@@ -65,6 +65,10 @@ def problems_of(notebook: NotebookNode) -> dict[str, Any]:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         problems["ValidationError"] = error
+    except Exception as error:
+        # It stumbles over what is not even shaped as a notebook: no cells at all, say.
+        told = f"{type(error).__name__}: {error}"
+        problems["ValidationError"] = nbformat.ValidationError(told)
     return problems
 
 

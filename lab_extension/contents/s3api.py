@@ -80,7 +80,11 @@ class S3Api:
         start_after: str = "",
         size: int = PAGE,
     ) -> s3xml.Page:
-        """One page of the keys that begin with ``prefix``."""
+        """One page of the keys that begin with ``prefix``, and of no others.
+
+        Asked for ``a.versions/``, where it keeps old versions of a file ``a``,
+        SeaweedFS tells of ``a``: what removes a folder would remove that file.
+        """
         query = {
             "list-type": "2",
             "encoding-type": "url",
@@ -94,7 +98,10 @@ class S3Api:
         if next_page:
             query["continuation-token"] = next_page
         answer = await self.client.send("GET", "", query)
-        return await self._parsed(s3xml.page, answer)
+        found = await self._parsed(s3xml.page, answer)
+        entries = [entry for entry in found.entries if entry.key.startswith(prefix)]
+        prefixes = [name for name in found.prefixes if name.startswith(prefix)]
+        return s3xml.Page(entries, prefixes, found.next)
 
     async def pages(self, prefix: str, *, delimiter: str = "") -> AsyncIterator[s3xml.Page]:
         """All pages; the next is on its way while one is looked at."""
@@ -122,7 +129,7 @@ class S3Api:
         while True:
             answer = await self.client.send("GET", "", query)
             found = await self._parsed(s3xml.versions, answer)
-            yield found.versions
+            yield [item for item in found.versions if item.key.startswith(prefix)]
             if found.next is None:
                 return
             query["key-marker"], query["version-id-marker"] = found.next

@@ -115,6 +115,30 @@ async def test_no_file_gets_into_a_folder_that_the_store_hides(
     assert await names(manager) == ["a", "b.versions"]
 
 
+async def test_where_the_store_keeps_old_versions_is_no_folder(
+    manager: S3ContentsManager,
+) -> None:
+    for number in range(2):
+        await manager.save(text(str(number)), "d/a.csv")
+    with refused(404):
+        await manager.delete("d/a.csv.versions")
+    with refused(404):
+        await manager.rename("d/a.csv.versions", "d/b")
+    assert not await manager.dir_exists("d/a.csv.versions")
+    assert await names(manager, "d") == ["a.csv"]
+    assert len(await manager.store.versions("d/a.csv")) == 2
+
+
+@pytest.mark.parametrize("lacking", [{}, {"cells": None}, {"cells": [1]}])
+async def test_what_is_hardly_a_notebook_is_saved_and_told(
+    manager: S3ContentsManager, lacking: dict[str, Any]
+) -> None:
+    content = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, **lacking}
+    saved = await manager.save({"type": "notebook", "content": content}, "a.ipynb")
+    assert "validation failed" in saved["message"]
+    assert await manager.file_exists("a.ipynb")
+
+
 async def test_a_file_too_deep_for_a_marker_beside_it_can_go(manager: S3ContentsManager) -> None:
     room = 1024 - len(manager.store.prefix) - len("/f") - 1
     folder = "/".join(["d" * 100] * (room // 101))
