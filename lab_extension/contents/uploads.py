@@ -131,6 +131,9 @@ class Uploads:
             self._in_order(upload, chunk, data)
             if chunk == upload.chunk:
                 return upload.size  # the answer to it was lost, and it came again
+            # With each chunk, not with each part: on a slow line a part takes long.
+            if upload.id and self._now() - upload.renewed > REFRESH.total_seconds():
+                await self._renew(upload)
             await self._take(key, upload, data)
             upload.chunk = chunk
             upload.last = hashlib.sha256(data).digest()
@@ -238,8 +241,6 @@ class Uploads:
             upload.id = await self._store.begin_upload(upload.key, upload.media_type)
             await self._renew(upload)
             self._step("upload: begun")
-        elif self._now() - upload.renewed > REFRESH.total_seconds():
-            await self._renew(upload)
         number = len(upload.parts) + 1
         sending = self._store.upload_part(upload.key, upload.id, number, part)
         upload.parts.append(asyncio.ensure_future(sending))

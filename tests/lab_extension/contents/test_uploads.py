@@ -196,6 +196,21 @@ async def test_what_is_given_up_is_aborted(
         await manager.save(chunk(2, b"x"), "a.bin")
 
 
+async def test_a_slow_upload_stays_known_as_under_way(manager: S3ContentsManager) -> None:
+    clock = [0.0]
+    manager.uploads = Uploads(
+        manager.store, logging.getLogger("uploads"), manager.reached, now=lambda: clock[0]
+    )
+    await manager.save(chunk(1, b"x" * (PART + 1)), "a.bin")
+    [record] = await records(manager)
+    await manager.store.delete([record])
+    clock[0] += timedelta(minutes=6).total_seconds()
+    await manager.save(chunk(2, b"x"), "a.bin")
+    assert await records(manager) == [record]
+    await manager.save(chunk(-1, b"y"), "a.bin")
+    assert (await manager.store.head("a.bin")).size == PART + 3
+
+
 async def test_uploads_of_others_are_not_swept(
     manager: S3ContentsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
