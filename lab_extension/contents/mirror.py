@@ -323,6 +323,8 @@ class Mirror:
             now = await asyncio.to_thread(files.put_in_place, temporary, at, expected)
             if now is not None:
                 self._agreements.set(key, Agreed(opened.entry.etag, now.size, now.mtime_ns))
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(self._agreements.save_now_and_then)
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(temporary.unlink, missing_ok=True)

@@ -7,12 +7,16 @@ import itertools
 import json
 import os
 import stat
+import threading
+import time
 import uuid
 from dataclasses import asdict
 from pathlib import Path
 
 from lab_extension.contents.mirror_plan import NEVER, NOTE, TEMPORARY, Agreed, Here
 
+_NOW_AND_THEN = 1.0
+"""Seconds between two times that agreements are kept, in the course of a round."""
 _OLD = 3600.0
 """Seconds after which a file on its way is one that never arrived."""
 
@@ -28,6 +32,8 @@ class Agreements:
         self._file = file
         self._known: dict[str, Agreed] | None = None
         self._dirty = False
+        self._saved = time.monotonic()
+        self._writing = threading.Lock()
 
     def all(self) -> dict[str, Agreed]:
         if self._known is None:
@@ -55,10 +61,28 @@ class Agreements:
             self.all()[path] = agreed
             self._dirty = True
 
+    def save_now_and_then(self) -> None:
+        """`save`, if that is long ago: what is agreed on in a long round outlives a crash.
+
+        A file that was fetched, and of which that is not known any more, would
+        pass for one that was made here, and be sent when it is gone from the store.
+        """
+        if time.monotonic() - self._saved > _NOW_AND_THEN:
+            self.save()
+
     def save(self) -> None:
-        if not self._dirty:
-            return
-        self._dirty = False
+        with self._writing:
+            if not self._dirty:
+                return
+            self._dirty = False
+            self._saved = time.monotonic()
+            try:
+                self._write()
+            except OSError:
+                self._dirty = True
+                raise
+
+    def _write(self) -> None:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = json.dumps({path: asdict(agreed) for path, agreed in dict(self.all()).items()})
         temporary = self._file.with_name(f"{self._file.name}.{uuid.uuid4().hex[:8]}")

@@ -13,6 +13,7 @@ import pytest
 from stores import RunningStore
 
 from hub_ext.errors import PublicError
+from lab_extension.contents import mirror_files
 from lab_extension.contents.credentials import StaticKeys
 from lab_extension.contents.faults import StoreDown
 from lab_extension.contents.keeper import Keeper
@@ -323,6 +324,32 @@ async def test_what_a_killed_server_left_is_found_by_the_next(store: Store, make
     assert sorted(listed) == ["a/b/late.csv", "a/b/x.csv"]
     await after.sync("a/b", settled=True)
     assert await text(store, "a/b/made.ipynb") == "{}"
+
+
+class Killed(BaseException):
+    """The server ends here, whatever it is doing."""
+
+
+async def test_what_was_fetched_by_a_killed_server_is_not_sent_again(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("x", "y"):
+        await store.write(f"a/{name}.csv", b"one")
+    monkeypatch.setattr(mirror_files, "_NOW_AND_THEN", 0)
+    killed = make()
+
+    async def end(*arguments: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(killed, "_send_all", end)
+    with pytest.raises(Killed):
+        await killed.sync("a")
+    await store.delete(["a/x.csv"])  # by somebody else, before there is a server again
+    after = make()
+    await after.recover()
+    await after.sync("a")
+    assert [entry.key async for batch in store.walk("a") for entry in batch] == ["a/y.csv"]
+    assert not after.path("a/x.csv").exists()
 
 
 async def test_a_store_that_is_down_leaves_the_folder_as_it_was(
