@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -25,6 +26,7 @@ from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.keys import MARKER, join, name_of, parent
 from lab_extension.contents.paths import OURS, checkpoint_of
 from lab_extension.contents.store import Store
+from lab_extension.contents.turns import Turns
 
 T = TypeVar("T")
 
@@ -136,6 +138,7 @@ class Mover:
     def __init__(self, store: Store, step: Callable[[str], None]):
         self._store = store
         self._step = step
+        self.turns = Turns()
 
     async def begun(self, source: str, target: str) -> Move | None:
         """The move from here to there that was begun and not finished, if there is one."""
@@ -155,19 +158,26 @@ class Mover:
         if not again:
             await self._store.write(move.record, json.dumps(_told(move)).encode())
         self._step("move: recorded")
-        sources = await self._settle(move, again)
-        self._step("move: verified")
-        top = move.source if move.folder else None
-        await remove(self._store, [entry.key for entry in sources], top)
-        self._step("move: removed")
+        async with AsyncExitStack() as last:
+            sources = await self._settle(move, again, last)
+            self._step("move: verified")
+            top = move.source if move.folder else None
+            await remove(self._store, [entry.key for entry in sources], top)
+            self._step("move: removed")
         await self._store.delete([move.record])
         self._step("move: done")
 
-    async def _settle(self, move: Move, again: bool) -> list[Entry]:
-        """Copy until nothing is left to copy; what was found at the old place then."""
+    async def _settle(self, move: Move, again: bool, last: AsyncExitStack) -> list[Entry]:
+        """Copy until nothing is left to copy; what was found at the old place then.
+
+        Args:
+            last: from the second look on, saves there wait for its end.
+        """
         made: Made = {}
         for number in range(ROUNDS):
             look = again or number > 0
+            if number == (0 if again else 1):
+                await last.enter_async_context(self.turns.removing(move.source))
             sources, targets = await asyncio.gather(
                 self._sources(move), self._targets(move) if look else _nothing()
             )

@@ -131,6 +131,12 @@ class Writing(Reading):
         Raises:
             Changed: the condition does not hold.
         """
+        async with self.mover.turns.writing(named.key):
+            return await self._write_now(named, data, condition, media_type)
+
+    async def _write_now(
+        self, named: Named, data: bytes, condition: dict[str, Any], media_type: str | None
+    ) -> Entry:
         old = await self._before_write(named, condition)
         more = len(data) - (old.size if old else 0)
         await self.quota.admit(named.path, more, self.quota_bytes)
@@ -239,7 +245,8 @@ class Writing(Reading):
                 kind=models.kind_of(named.path),
             )
         else:
-            entry = await _on_condition(named, self.uploads.end(key, data))
+            async with self.mover.turns.writing(named.key):
+                entry = await _on_condition(named, self.uploads.end(key, data))
             self.quota.add(entry.size)
             saved = self._saved(named, entry)
             self.run_post_save_hooks(model=saved, os_path=named.path)

@@ -219,6 +219,31 @@ async def test_what_is_saved_while_it_is_moved_comes_along(
     assert bytes((await manager.store.read("new/b.txt"))[1]) == b"second"
 
 
+async def test_a_save_at_the_end_of_a_move_is_not_removed_with_what_was_moved(
+    manager: S3ContentsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [(await manager.save(text("first"), f"old/{name}.txt"))["hash"] for name in "ab"]
+    saves: list[asyncio.Task[Any]] = []
+    remove = moves.remove
+
+    async def save_first(*arguments: Any) -> None:
+        # All is copied and looked at; nothing of it is removed yet.
+        on_condition = text("second", base_hash=known[0])
+        saves.append(asyncio.create_task(manager.save(on_condition, "old/a.txt")))
+        saves.append(asyncio.create_task(manager.save(text("second"), "old/b.txt")))
+        saves.append(asyncio.create_task(manager.save(text("elsewhere"), "older.txt")))
+        await saves[2]
+        await remove(*arguments)
+
+    monkeypatch.setattr(moves, "remove", save_first)
+    await manager.rename("old", "new")
+    with refused(409, "old/a.txt has changed"):
+        await saves[0]
+    await saves[1]
+    assert await keys(manager) == ["new/a.txt", "new/b.txt", "old/b.txt", "older.txt"]
+    assert (await manager.get("old/b.txt"))["content"] == "second"
+
+
 async def test_two_who_move_at_once_lose_nothing(manager: S3ContentsManager) -> None:
     for number in range(20):
         await manager.save(text(str(number)), f"old/{number}.txt")
