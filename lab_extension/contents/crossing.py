@@ -15,6 +15,7 @@ import json
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from hub_ext.errors import PublicError
@@ -172,12 +173,15 @@ async def move(
     journal: Journal,
     shown: tuple[str, str],
     admit: Callable[[int], Awaitable[None]] = _admit_all,
+    still: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
     step: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Copy, verify, remove.
 
     Args:
         shown: the two paths as people know them; they name the move in the journal.
+        still: within it nothing is sent to ``source`` from elsewhere; held while is removed
+            what has not changed by then.
         step: told of ``noted``, ``copied one``, ``copied`` and ``removed``, for tests
             that end the process there.
 
@@ -204,7 +208,8 @@ async def move(
         )
     step("copied")
     # What fails from here on stays noted: some of it may be at its new place alone.
-    changed = await source.remove(path, found.items)
+    async with still():
+        changed = await source.remove(path, found.items)
     step("removed")
     await asyncio.to_thread(journal.end, *shown)
     if changed:

@@ -71,6 +71,7 @@ class Moving(RootsBase):
             journal=self._journal,
             shown=shown,
             admit=functools.partial(target.admit, to),
+            still=source.mirror.still if isinstance(source, ObjectRoot) else nullcontext,
         )
         # The checkpoints of a place stay with it; where a file is gone, so are they.
         try:

@@ -757,6 +757,33 @@ async def test_what_a_notebook_writes_while_its_folder_is_renamed_stays(
     assert not await roots.dir_exists("home/a")
 
 
+async def test_what_a_notebook_writes_while_its_folder_leaves_the_root_stays(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = make(mirror_interval=60)
+    await put(roots, "home/a/x.csv", "first")
+    await roots.get_kernel_path("home/a/n.ipynb")
+    home, _ = await roots._root("home/a")
+    written = tmp_path / "ana/.almanac/files/home/a/x.csv"
+    sent: list[asyncio.Task[None]] = []
+    delete = home.store.delete
+
+    async def write_first(gone: list[str]) -> None:
+        # What is removed has been looked at for the last time.
+        written.write_text("second")
+        sent.append(asyncio.create_task(home.mirror.write_back("a", settled=True)))
+        await asyncio.wait(sent, timeout=1)
+        await delete(gone)
+
+    monkeypatch.setattr(home.store, "delete", write_first)
+    await roots.rename("home/a", "work/a")
+    monkeypatch.undo()
+    await asyncio.gather(*sent)
+    await home.mirror.sync("a", settled=True)
+    assert await text(roots, "work/a/x.csv") == "first"
+    assert await text(roots, "home/a/x.csv") == written.read_text() == "second"
+
+
 async def test_a_kernel_starts_although_the_store_is_down(make: Make, tmp_path: Path) -> None:
     roots = make()
     roots.endpoint_url = "http://127.0.0.1:9"
