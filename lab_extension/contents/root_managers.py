@@ -166,7 +166,10 @@ class ObjectRoot(_Part, S3ContentsManager):
         except PublicError as error:
             raise http_error(error) from error
         except HTTPError as error:
-            given = [value for value in (*args, *kwargs.values()) if isinstance(value, str)]
+            # Paths are given by their place, types and formats by their names.
+            given = [value for value in args if isinstance(value, str)]
+            if method.endswith("_checkpoint"):  # the last one, after the checkpoint's id
+                given = given[-1:]
             message = whole_message(said(error), self.place.root, given)
             raise ContentsError(error.status_code, message, reason=error.reason) from error
         if isinstance(answer, dict) and "path" in answer:

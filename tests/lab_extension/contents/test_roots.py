@@ -204,6 +204,13 @@ async def test_errors_name_the_whole_path(
     assert f"{root}/{name}" in error.log_message
 
 
+async def test_no_word_of_a_message_is_taken_for_a_path(roots: RootsContentsManager) -> None:
+    error = await refused(roots.get("home/x.csv", type="file", format="text"))
+    assert error.log_message == "No such file or directory: home/x.csv"
+    error = await refused(roots.restore_checkpoint("checkpoint", "home/x.csv"))
+    assert error.log_message == "Checkpoint does not exist: home/x.csv@checkpoint"
+
+
 async def test_what_is_hidden_is_hidden(roots: RootsContentsManager, root: str) -> None:
     assert await roots.is_hidden(f"{root}/.secret/x")
     assert not await roots.is_hidden(f"{root}/x")
