@@ -29,10 +29,12 @@ async def of_level(folder: str, cut: int, prefixes: Sequence[str], metas: Sequen
             await asyncio.sleep(0)
         for meta in metas[start : start + _SLICE]:
             path = meta["path"]
-            if path == folder or is_marker(path):
+            if path == folder or (path.endswith(MARKER) and is_marker(path)):
                 marked = True
                 continue
-            modified = meta["last_modified"].astimezone(UTC)
+            modified = meta["last_modified"]
+            if modified.tzinfo is not UTC:
+                modified = modified.astimezone(UTC)
             etag = bare(meta["e_tag"])
             files.append(Entry(path[cut:], meta["size"], modified, etag, meta["version"]))
     return Listing([name_of(prefix) for prefix in prefixes], files, marked)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from logging import Logger
 
 from hub_ext.errors import PublicError
+from lab_extension.contents.apart import apart
 from lab_extension.contents.keys import join
 from lab_extension.contents.mirror import Mirror, renamed
 
@@ -72,7 +73,7 @@ class Keeper:
         now = self._now()
         self._live[path] = _Live(mirror, folder, now, now, self._fully)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._keep())
+            self._task = apart(self._keep())
 
     def changed(self, path: str) -> None:
         """A file or folder of object storage was changed through this server.

@@ -23,6 +23,7 @@ from traitlets import default, validate
 
 from lab_extension.contents import handlers
 from lab_extension.contents.answers import ContentsError
+from lab_extension.contents.apart import apart
 from lab_extension.contents.arranging import Arranging
 from lab_extension.contents.base import ReadOnly
 from lab_extension.contents.checkpoints import S3Checkpoints
@@ -86,7 +87,7 @@ class S3ContentsManager(Arranging):
         """With the first request, once: look for what earlier servers left behind."""
         if self._sweeping is None:
             _settle()
-            self._sweeping = asyncio.create_task(self._sweep())
+            self._sweeping = apart(self._sweep())
 
     async def _sweep(self) -> None:
         try:

@@ -63,7 +63,11 @@ def _media_type(name: str) -> str | None:
 
 def media_type_of(path: str) -> str | None:
     """As `mimetypes.guess_type` has it, remembered for each pair of endings."""
-    stem, *endings = path.rpartition("/")[2].rsplit(".", 2)
+    return _media_type_of(path.rpartition("/")[2])
+
+
+def _media_type_of(name: str) -> str | None:
+    stem, *endings = name.rsplit(".", 2)
     return _media_type(".".join(["x" if stem else "", *endings]))
 
 
@@ -71,14 +75,15 @@ def file_model(
     path: str, entry: Entry, *, kind: Kind = "file", writable: bool = True, with_hash: bool = False
 ) -> Model:
     """A file or notebook without its content."""
+    name = path.rpartition("/")[2]
     return {
-        "name": path.rpartition("/")[2],
+        "name": name,
         "path": path,
         "last_modified": entry.modified,
         "created": entry.modified,
         "content": None,
         "format": None,
-        "mimetype": media_type_of(path) if kind == "file" else None,
+        "mimetype": _media_type_of(name) if kind == "file" else None,
         "size": entry.size,
         "writable": writable,
         "hash": hash_of(entry) if with_hash else None,

@@ -7,8 +7,9 @@ none, since it does not heed Retry-After.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,6 +48,10 @@ LONGEST_REQUEST = timedelta(minutes=30)
 Answer = TypeVar("Answer")
 # The answers to HEAD have no body, and so no code that tells why.
 _BODYLESS = re.compile(r"non-2xx status code: (40[0134]) [\w ]+: *\n")
+
+
+class NotFlat(Exception):
+    """A folder holds more than files, or cannot be listed as if it did not."""
 
 
 class Objects:
@@ -221,6 +226,35 @@ class Objects:
         if any("\ufffd" in meta["path"] for meta in objects) or "\ufffd" in "".join(prefixes):
             return None
         return list(prefixes), list(objects)
+
+    async def flat(self, prefix: str) -> AsyncIterator[list[Any]]:
+        """As `level`, of a folder that holds nothing but files: some 1,000 at a time.
+
+        The next are on their way while these are looked at: with the delimiter,
+        obstore gives nothing before it has everything.
+
+        Raises:
+            NotFlat: there is a folder by now, or obstore cannot tell.
+        """
+        begin = len(prefix) + 1 if prefix else 0
+        pages = obstore.list(self._quick, prefix or None, chunk_size=1000)
+        ahead = asyncio.ensure_future(anext(pages))
+        found = False
+        try:
+            while True:
+                metas = await ahead
+                ahead = asyncio.ensure_future(anext(pages))
+                if any("/" in meta["path"][begin:] or "\ufffd" in meta["path"] for meta in metas):
+                    raise NotFlat
+                found = True
+                yield list(metas)
+        except StopAsyncIteration:
+            if not found:
+                raise NotFlat from None
+        except (exceptions.BaseError, FileNotFoundError, ValueError) as error:
+            raise NotFlat from error
+        finally:
+            ahead.cancel()
 
     async def copy(self, source: str, target: str, *, if_absent: bool = False) -> None:
         """Copy within the store; on condition, a repetition may find what the first try made."""

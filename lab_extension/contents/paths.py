@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -84,9 +84,10 @@ def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, globs)) or r"(?!)")
 
 
-def matches_any(name: str, globs: Iterable[str]) -> bool:
-    """Whether one of the patterns (of `fnmatch`) matches; compiled once."""
-    return _pattern(tuple(globs)).match(name) is not None
+def matches_none(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Tells of a name whether none of the patterns (of `fnmatch`) matches it."""
+    match = _pattern(tuple(globs)).match
+    return lambda name: match(name) is None
 
 
 def split_for_count(filename: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from hub_ext.errors import PublicError
 from hub_ext.names import Project, Right
+from lab_extension.contents.apart import apart
 
 HOME = "home"
 PROJECTS = "projects"
@@ -150,7 +151,7 @@ class Places:
     def _ask(self) -> None:
         if self._asking is None:
             self._asked = self._now()
-            self._asking = asyncio.create_task(self._refresh())
+            self._asking = apart(self._refresh())
             self._asking.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from logging import Logger
 
 from hub_ext.errors import PublicError
+from lab_extension.contents.apart import apart
 from lab_extension.contents.store import Store
 
 FRESH = 60.0
@@ -61,7 +62,7 @@ class Quota:
 
     async def _known(self) -> int | None:
         if self._counting is None and (self._used is None or self._now() - self._counted > FRESH):
-            self._counting = asyncio.create_task(self._count())
+            self._counting = apart(self._count())
         if self._used is None and self._counting is not None:
             await asyncio.wait([self._counting], timeout=PATIENCE)
         return self._used

@@ -69,24 +69,23 @@ class Reading(S3Base):
         model = models.folder_model(named.path, writable=not self.read_only)
         if not content:
             return model if await self._folder_there(named) else None
-        listing = await self.store.folder(named.key)
-        if named.key and not listing.there:
-            return None
         model["content"] = found = []
         model["format"] = "json"
-        for number, entry in enumerate(self._listed(named, listing)):
-            if number % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
-            found.append(entry)
-        return model
+        there = not named.key
+        async for listing in self.store.parts(named.key):
+            there = there or listing.there
+            for number, entry in enumerate(self._listed(named, listing)):
+                if number % _SLICE == _SLICE - 1:
+                    await asyncio.sleep(0)
+                found.append(entry)
+        return model if there else None
 
     def _listed(self, named: Named, listing: Listing) -> Iterable[Model]:
-        globs = tuple(self.hide_globs)
         overridden = type(self).should_list is not AsyncContentsManager.should_list
         return models.listed(
             named.path,
             listing,
-            shown=self.should_list if overridden else lambda n: not paths.matches_any(n, globs),
+            shown=self.should_list if overridden else paths.matches_none(self.hide_globs),
             allow_hidden=self.allow_hidden,
             writable=not self.read_only,
         )

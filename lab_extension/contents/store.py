@@ -11,6 +11,7 @@ import asyncio
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +41,7 @@ from lab_extension.contents.keys import (
     new_key,
     regular,
 )
-from lab_extension.contents.objects import PART, Objects, entry_of
+from lab_extension.contents.objects import PART, NotFlat, Objects, entry_of
 from lab_extension.contents.probe import capabilities_of
 from lab_extension.contents.s3api import PAGE, UNKNOWN_TYPE, Encryption, S3Api
 from lab_extension.contents.s3client import S3Client, Signing
@@ -63,6 +64,11 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+LARGE_FOLDER = 2000
+"""Files of a folder that is worth being given as it comes."""
+REMEMBERED = 1000
+"""Large folders without subfolders that are known again."""
 
 
 class Store:
@@ -104,6 +110,7 @@ class Store:
         self._capabilities: Capabilities | None = None
         self._probing = asyncio.Lock()
         self._told: set[str] = set()
+        self._flat: dict[str, None] = {}
 
     async def capabilities(self) -> Capabilities:
         """What this store does; found out once, at the first call."""
@@ -211,7 +218,12 @@ class Store:
         if not full or regular(full):
             level = await self._objects.level(full)
             if level is not None:
-                return await folders.of_level(full, self._cut, *level)
+                found = await folders.of_level(full, self._cut, *level)
+                if len(found.files) > LARGE_FOLDER and not found.folders:
+                    self._flat[folder] = None
+                    if len(self._flat) > REMEMBERED:
+                        del self._flat[next(iter(self._flat))]
+                return found
         whole = folders.together([page async for page in self.pages(folder)])
         if whole.left_out and folder not in self._told:
             self._told.add(folder)
@@ -222,6 +234,27 @@ class Store:
                 show(whole.left_out[0]),
             )
         return whole
+
+    async def parts(self, folder: str) -> AsyncIterator[Listing]:
+        """`folder`, in parts where that is faster: of large folders without subfolders.
+
+        Which those are is known from the last time: the file browser looks
+        again and again.
+        """
+        given: set[str] = set()
+        if folder in self._flat:
+            full = self._full(folder)
+            try:
+                async for metas in self._objects.flat(full):
+                    part = await folders.of_level(full, self._cut, (), metas)
+                    given.update(entry.key for entry in part.files)
+                    yield part
+                return
+            except NotFlat:
+                self._flat.pop(folder, None)
+        whole = await self.folder(folder)
+        files = [entry for entry in whole.files if entry.key not in given]
+        yield replace(whole, files=files) if given else whole
 
     async def pages(self, folder: str) -> AsyncIterator[Listing]:
         """`folder`, as the store gives it, some 1,000 at a time."""

@@ -24,6 +24,7 @@ from typing import Any
 
 from hub_ext.errors import Invalid, PublicError, Unavailable
 from lab_extension.contents import absent
+from lab_extension.contents.apart import apart
 from lab_extension.contents.entries import Entry
 from lab_extension.contents.faults import Missing
 from lab_extension.contents.paths import OURS
@@ -243,7 +244,7 @@ class Uploads:
             self._step("upload: begun")
         number = len(upload.parts) + 1
         sending = self._store.upload_part(upload.key, upload.id, number, part)
-        upload.parts.append(asyncio.ensure_future(sending))
+        upload.parts.append(apart(sending))
         if number > _SENDING:
             await upload.parts[number - _SENDING - 1]
         for earlier in upload.parts:
@@ -279,7 +280,7 @@ class Uploads:
 
     def _watch(self) -> None:
         if self._sweeper is None or self._sweeper.done():
-            self._sweeper = asyncio.create_task(self._give_up())
+            self._sweeper = apart(self._give_up())
 
     async def _give_up(self) -> None:
         """Drop uploads without a chunk for long, as long as there are any."""

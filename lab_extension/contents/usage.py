@@ -15,6 +15,7 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any
 
 from hub_ext.errors import PublicError
+from lab_extension.contents.apart import apart
 from lab_extension.contents.entries import Usage
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Meter:
         known = self._counts.setdefault(root, _Count())
         now = datetime.now(UTC)
         if known.task is None and (known.tried is None or now - known.tried >= FRESH):
-            known.task = asyncio.create_task(self._count(root, known, count))
+            known.task = apart(self._count(root, known, count))
         return {
             "size": known.found.size if known.found else None,
             "objects": known.found.objects if known.found else None,

@@ -166,9 +166,9 @@ def test_names_of_checkpoints_fit() -> None:
 
 
 def test_globs() -> None:
-    assert paths.matches_any("a.pyc", ["*.py", "*.pyc"])
-    assert not paths.matches_any("a.pycx", ["*.py", "*.pyc"])
-    assert not paths.matches_any("a", [])
+    assert not paths.matches_none(["*.py", "*.pyc"])("a.pyc")
+    assert paths.matches_none(["*.py", "*.pyc"])("a.pycx")
+    assert paths.matches_none([])("a")
 
 
 # -- answers

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from stores import RunningStore
 
+from lab_extension.contents import store as store_module
 from lab_extension.contents.credentials import StaticKeys
 from lab_extension.contents.faults import AlreadyThere, BadName, BadRange, Changed, Missing
 from lab_extension.contents.store import PART, Listing, Store, StoreSettings
@@ -197,6 +198,42 @@ async def test_a_folder_of_more_than_one_page(weed: Store) -> None:
     assert (await weed.usage("f")).objects == 1005
     await weed.delete(keys)
     assert await gathered(weed.walk("f")) == []
+
+
+async def test_a_large_folder_comes_in_parts_the_second_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LARGE_FOLDER", 5)
+    await asyncio.gather(*(store.write(f"f/{n:02}.txt", b"x") for n in range(8)))
+    await store.make_folder("f")
+    first, again = await gathered(store.parts("f")), await gathered(store.parts("f"))
+    assert names(first[0]) == {f"{n:02}.txt" for n in range(8)}
+    assert sorted(name for part in again for name in names(part)) == sorted(names(first[0]))
+    assert any(part.marked for part in again)
+
+    # A folder in it: told as before, and each file once.
+    await store.write("f/later/x", b"x")
+    mixed = await gathered(store.parts("f"))
+    assert [name for part in mixed for name in part.folders] == ["later"]
+    assert sorted(entry.key for part in mixed for entry in part.files) == sorted(
+        f"f/{n:02}.txt" for n in range(8)
+    )
+
+
+async def test_a_part_before_a_folder_is_not_told_twice(
+    weed: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LARGE_FOLDER", 1000)
+    for begin in range(0, 1100, 100):
+        keys = [f"f/{n:04}" for n in range(begin, begin + 100)]
+        await asyncio.gather(*(weed.write(key, b"x") for key in keys))
+    assert len((await weed.folder("f")).files) == 1100
+    await weed.write("f/zz/x", b"x")  # on the second page
+    parts = await gathered(weed.parts("f"))
+    assert len(parts) == 2
+    found = [entry.key for part in parts for entry in part.files]
+    assert sorted(found) == [f"f/{n:04}" for n in range(1100)]
+    assert [name for part in parts for name in part.folders] == ["zz"]
 
 
 async def test_counts_what_lies_below(store: Store) -> None:
