@@ -99,6 +99,8 @@ class Objects:
             "skip_signature": self._credentials is None,
             "s3_express": False,
             "copy_if_not_exists": "header: if-none-match: *",
+            # TLS, and this machine's own memory, bring a body unchanged: hashing it is for nothing.
+            "unsigned_payload": endpoint.startswith("https://") or on_this_machine(endpoint),
         }
         if self._encryption.sse:
             config["server_side_encryption"] = self._encryption.sse
