@@ -1,7 +1,7 @@
 """What an S3 store may be able to do, and what Almanac does where it cannot: words.
 
 Pure data. `hub_ext.storage.probe` finds out for `almanac validate`; a user's
-server finds out for itself (`lab_extension.contents.probe`), with the keys that
+server finds out for itself (`lab_extension.contents.objects.probe`), with the keys that
 it has.
 """
 

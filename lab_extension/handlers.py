@@ -147,8 +147,8 @@ class ForwardHandler(Handler):
 
 def install(serverapp: Any) -> None:
     """Add the handlers to a running ``ServerApp``."""
-    from lab_extension.contents import api as storage
-    from lab_extension.contents.loopback import CredentialsHandler
+    from lab_extension.contents.rest import api as storage
+    from lab_extension.contents.rest.loopback import CredentialsHandler
 
     jobs = JobService.from_environment()
     shared = {"jobs": jobs, "submissions": Submissions()}

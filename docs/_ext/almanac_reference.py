@@ -159,7 +159,7 @@ def api_page() -> str:
 
 def contents_page() -> str:
     from lab_extension.contents import RootsContentsManager, S3ContentsManager
-    from lab_extension.contents.sharing import Sharing
+    from lab_extension.contents.rest.sharing import Sharing
 
     lines = [
         "# Settings of the file systems",
@@ -221,7 +221,7 @@ STORAGE = {
 def storage_api_page() -> str:
     from jupyter_server.serverapp import ServerApp
 
-    from lab_extension.contents import api
+    from lab_extension.contents.rest import api
     from lab_extension.service import JobService
 
     lines = [

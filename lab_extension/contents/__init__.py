@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lab_extension.contents.checkpoints import S3Checkpoints
     from lab_extension.contents.manager import S3ContentsManager
-    from lab_extension.contents.roots import RootsContentsManager
+    from lab_extension.contents.roots.manager import RootsContentsManager
 
 __all__ = ["RootsContentsManager", "S3Checkpoints", "S3ContentsManager"]
 
 _MODULES = {
-    "RootsContentsManager": "roots",
+    "RootsContentsManager": "roots.manager",
     "S3Checkpoints": "checkpoints",
     "S3ContentsManager": "manager",
 }

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from lab_extension.contents.faults import AlreadyThere, Missing
-from lab_extension.contents.store import Store
+from lab_extension.contents.objects.faults import AlreadyThere, Missing
+from lab_extension.contents.objects.store import Store
 
 T = TypeVar("T")
 

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from jupyter_server.services.contents.manager import copy_pat
 
-from lab_extension.contents import absent, keys, models, moves, notebooks, paths
+from lab_extension.contents import absent, models, moves, notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
 from lab_extension.contents.checkpoints import S3Checkpoints
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import AlreadyThere, BadName, Changed, Missing
 from lab_extension.contents.models import Model
+from lab_extension.contents.objects import keys
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import AlreadyThere, BadName, Changed, Missing
 from lab_extension.contents.paths import Named
 from lab_extension.contents.writing import Writing
 

@@ -11,15 +11,16 @@ from jupyter_server.services.contents.manager import AsyncContentsManager
 from traitlets import Bool, Instance, Int, default
 
 from hub_ext.errors import Forbidden
-from lab_extension.contents import keys, notebooks, paths
+from lab_extension.contents import notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import BadName, Missing
 from lab_extension.contents.models import Located, Model
 from lab_extension.contents.moves import Mover
+from lab_extension.contents.objects import keys
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import BadName, Missing
+from lab_extension.contents.objects.store import Store
 from lab_extension.contents.paths import Named
 from lab_extension.contents.quota import Quota
-from lab_extension.contents.store import Store
 from lab_extension.contents.traits import S3Traits
 from lab_extension.contents.uploads import Uploads
 

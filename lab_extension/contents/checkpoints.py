@@ -9,8 +9,8 @@ from traitlets import Unicode
 
 from hub_ext.errors import PublicError
 from lab_extension.contents.answers import ContentsError, answers
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import BadName, Missing
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import BadName, Missing
 from lab_extension.contents.paths import CHECKPOINTS, Named, checkpoint_of, parse
 
 ONLY = "checkpoint"

@@ -22,8 +22,8 @@ from tornado import iostream, web
 
 from hub_ext.errors import PublicError
 from lab_extension.contents import ranges
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import Changed, Missing
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import Changed, Missing
 from lab_extension.contents.ranges import Answer
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lab_extension.contents.answers import http_error as http_error  # for who builds on models
-from lab_extension.contents.entries import Entry, Listing
+from lab_extension.contents.objects.entries import Entry, Listing
 from lab_extension.contents.paths import reserved
 
 if TYPE_CHECKING:
     from lab_extension.contents.manager import S3ContentsManager
-    from lab_extension.contents.store import Store
+    from lab_extension.contents.objects.store import Store
 
 Model: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["file", "notebook", "directory"]

@@ -21,11 +21,11 @@ from typing import TypeVar
 
 from hub_ext.errors import Conflict, PublicError
 from lab_extension.contents import absent
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import AlreadyThere, Changed, Missing
-from lab_extension.contents.keys import MARKER, join, name_of, parent
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import AlreadyThere, Changed, Missing
+from lab_extension.contents.objects.keys import MARKER, join, name_of, parent
+from lab_extension.contents.objects.store import Store
 from lab_extension.contents.paths import OURS, checkpoint_of
-from lab_extension.contents.store import Store
 from lab_extension.contents.turns import Turns
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from nbformat.notebooknode import NotebookNode
 from tornado import web
 
 from lab_extension.contents.answers import ContentsError
-from lab_extension.contents.entries import Buffer
+from lab_extension.contents.objects.entries import Buffer
 
 LARGE = 256 * 1024
 """From so many bytes on, work is done in a thread."""

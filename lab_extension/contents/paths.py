@@ -18,8 +18,8 @@ from functools import lru_cache
 from itertools import count
 from urllib.parse import quote, unquote
 
-from lab_extension.contents import keys
-from lab_extension.contents.faults import Missing
+from lab_extension.contents.objects import keys
+from lab_extension.contents.objects.faults import Missing
 
 VERSIONS = ".versions"
 CHECKPOINTS = ".ipynb_checkpoints"

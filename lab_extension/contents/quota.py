@@ -14,7 +14,7 @@ from logging import Logger
 
 from hub_ext.errors import PublicError
 from lab_extension.contents.apart import apart
-from lab_extension.contents.store import Store
+from lab_extension.contents.objects.store import Store
 
 FRESH = 60.0
 """Seconds before what lies there is counted again."""

@@ -11,9 +11,9 @@ from jupyter_server.services.contents.manager import AsyncContentsManager
 from lab_extension.contents import models, notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
 from lab_extension.contents.base import S3Base, both, work
-from lab_extension.contents.entries import Listing
-from lab_extension.contents.faults import Missing
 from lab_extension.contents.models import Model
+from lab_extension.contents.objects.entries import Listing
+from lab_extension.contents.objects.faults import Missing
 from lab_extension.contents.paths import Named
 
 _SLICE = 1000

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from traitlets import Any as AnyTrait
 from traitlets import Bool, HasTraits, TraitError, Unicode, default, validate
 
-from lab_extension.contents.credentials import CredentialsProvider, Keys, StaticKeys
-from lab_extension.contents.faults import Refused
-from lab_extension.contents.store import StoreSettings
+from lab_extension.contents.objects.credentials import CredentialsProvider, Keys, StaticKeys
+from lab_extension.contents.objects.faults import Refused
+from lab_extension.contents.objects.store import StoreSettings
 
 _AWS = ("https://s3.amazonaws.com", "http://s3.amazonaws.com", "s3.amazonaws.com")
 

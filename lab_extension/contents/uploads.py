@@ -25,10 +25,10 @@ from typing import Any
 from hub_ext.errors import Invalid, PublicError, Unavailable
 from lab_extension.contents import absent
 from lab_extension.contents.apart import apart
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import Missing
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import Missing
+from lab_extension.contents.objects.store import Store
 from lab_extension.contents.paths import OURS
-from lab_extension.contents.store import Store
 
 PART = 8 * 1024 * 1024
 ABANDONED = timedelta(minutes=15)

@@ -7,13 +7,14 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
-from lab_extension.contents import absent, keys, models, notebooks, paths
+from lab_extension.contents import absent, models, notebooks, paths
 from lab_extension.contents.answers import ContentsError, answers
 from lab_extension.contents.base import both, work
 from lab_extension.contents.checkpoints import S3Checkpoints
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.models import Model
+from lab_extension.contents.objects import keys
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import AlreadyThere, Changed, Missing
 from lab_extension.contents.paths import Named
 from lab_extension.contents.reading import Reading
 

@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import files
 from pathlib import Path
 
-from lab_extension.contents import snippets
+from lab_extension.contents.rest import snippets
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "lab_extension" / "frontend" / "src"

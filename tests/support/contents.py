@@ -22,7 +22,7 @@ from stores import RunningStore
 from tornado.web import HTTPError
 
 from lab_extension.contents.manager import S3ContentsManager
-from lab_extension.contents.store import Store
+from lab_extension.contents.objects.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "contents"

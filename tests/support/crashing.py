@@ -18,8 +18,8 @@ from typing import Any
 
 from contents import manager_of
 
-from lab_extension.contents.credentials import StaticKeys
-from lab_extension.contents.store import Store, StoreSettings
+from lab_extension.contents.objects.credentials import StaticKeys
+from lab_extension.contents.objects.store import Store, StoreSettings
 
 
 async def main(told: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ from jupyter_server.services.contents import filemanager, largefilemanager
 from tornado.web import HTTPError
 from traitlets import Bool, Unicode
 
-from lab_extension.contents.keys import is_marker
 from lab_extension.contents.manager import S3ContentsManager
+from lab_extension.contents.objects.keys import is_marker
 
 STORE = json.loads(os.environ["ALMANAC_STORE"])
 

@@ -12,10 +12,10 @@ import pytest_asyncio
 from contents import manager_of
 from stores import RunningStore
 
-from lab_extension.contents import probe
-from lab_extension.contents.credentials import StaticKeys
 from lab_extension.contents.manager import S3ContentsManager
-from lab_extension.contents.store import Store, StoreSettings
+from lab_extension.contents.objects import probe
+from lab_extension.contents.objects.credentials import StaticKeys
+from lab_extension.contents.objects.store import Store, StoreSettings
 
 Connect = Callable[..., Store]
 

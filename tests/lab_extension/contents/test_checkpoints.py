@@ -9,7 +9,7 @@ from contents import manager_of, refused, text
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from lab_extension.contents.manager import S3ContentsManager
-from lab_extension.contents.store import Store
+from lab_extension.contents.objects.store import Store
 
 
 def notebook(source: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ async def test_by_the_interface_of_jupyter(manager: S3ContentsManager) -> None:
 async def test_a_store_that_refuses_checkpoints_does_not_keep_anybody_from_saving(
     weed: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab_extension.contents.faults import Refused
+    from lab_extension.contents.objects.faults import Refused
 
     manager = manager_of(weed)
 

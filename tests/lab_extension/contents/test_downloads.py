@@ -21,9 +21,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from lab_extension.contents import files
-from lab_extension.contents.entries import Entry, Opened
-from lab_extension.contents.faults import Changed, StoreDown
 from lab_extension.contents.files import FilesHandler, Source
+from lab_extension.contents.objects.entries import Entry, Opened
+from lab_extension.contents.objects.faults import Changed, StoreDown
 from tests.lab_extension.conftest import eventually
 from tests.support.object_labs import ObjectLab, object_lab
 from tests.support.stores import RunningStore

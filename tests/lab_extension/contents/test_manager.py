@@ -17,9 +17,9 @@ from contents import Server, manager_of, refused, running_server, text
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from stores import RunningStore
 
-from lab_extension.contents.credentials import StaticKeys
 from lab_extension.contents.manager import S3ContentsManager
-from lab_extension.contents.store import Store, StoreSettings
+from lab_extension.contents.objects.credentials import StaticKeys
+from lab_extension.contents.objects.store import Store, StoreSettings
 
 NAMES = [
     "a b.txt",

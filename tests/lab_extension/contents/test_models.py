@@ -19,8 +19,8 @@ from tornado.web import HTTPError
 
 from hub_ext.errors import Conflict, NotFound, PublicError
 from lab_extension.contents import answers, handlers, models, notebooks, paths
-from lab_extension.contents.entries import Entry, Listing
-from lab_extension.contents.faults import Changed, Missing, StoreDown
+from lab_extension.contents.objects.entries import Entry, Listing
+from lab_extension.contents.objects.faults import Changed, Missing, StoreDown
 from lab_extension.contents.quota import told
 
 THEN = datetime(2026, 3, 4, 5, 6, 7, 8000, tzinfo=UTC)

@@ -11,10 +11,10 @@ from contents import refused, text
 from stores import RunningStore
 
 from lab_extension.contents import moves
-from lab_extension.contents.entries import Entry
-from lab_extension.contents.faults import Missing
 from lab_extension.contents.manager import S3ContentsManager
 from lab_extension.contents.moves import Move, Plan, plan
+from lab_extension.contents.objects.entries import Entry
+from lab_extension.contents.objects.faults import Missing
 from lab_extension.contents.uploads import PART
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)

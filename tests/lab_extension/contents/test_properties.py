@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from stores import RunningStore
 from tornado.web import HTTPError
 
-from lab_extension.contents.credentials import StaticKeys
 from lab_extension.contents.manager import S3ContentsManager
-from lab_extension.contents.store import Store, StoreSettings
+from lab_extension.contents.objects.credentials import StaticKeys
+from lab_extension.contents.objects.store import Store, StoreSettings
 
 _numbers = itertools.count()
 

@@ -12,7 +12,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from lab_extension.contents import S3Checkpoints, S3ContentsManager
-from lab_extension.contents.credentials import StaticKeys
+from lab_extension.contents.objects.credentials import StaticKeys
 from lab_extension.contents.traits import SessionKeys, bucket_name
 
 VARIABLES = (

@@ -1,7 +1,7 @@
 /**
  * Which libraries the menu offers for a file. Pure.
  *
- * The lines themselves come from the server (`lab_extension/contents/snippets.py`);
+ * The lines themselves come from the server (`lab_extension/contents/rest/snippets.py`);
  * a menu is drawn before they could be asked for. A test holds the two together.
  */
 

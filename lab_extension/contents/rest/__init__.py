@@ -1,0 +1,1 @@
+"""What the file browser asks besides files: versions, deleted files, links, sizes, code."""

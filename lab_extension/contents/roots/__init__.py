@@ -1,0 +1,1 @@
+"""Several file systems side by side: the server's disk, the home, projects; and their mirrors."""
