@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from tests.lab_extension.contents.roots.test_in_tree import Analyst, eventually
 from trees import Tree
 
 from hub_ext.client import JobsClient
 from hub_ext.jobs.schemas import FINISHED, RunState
+from tests.lab_extension.contents.roots.test_in_tree import Analyst, eventually
 
 pytestmark = pytest.mark.tree
 

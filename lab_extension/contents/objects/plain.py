@@ -229,30 +229,66 @@ class Objects:
             return None
         return list(prefixes), list(objects)
 
-    async def flat(self, prefix: str) -> AsyncIterator[list[Any]]:
+    async def flat(self, prefix: str, middle: str) -> AsyncIterator[list[Any]]:
         """As `level`, of a folder that holds nothing but files: some 1,000 at a time.
 
-        The next are on their way while these are looked at: with the delimiter,
-        obstore gives nothing before it has everything.
+        With the delimiter, obstore gives nothing before it has everything, page
+        after page. Here the next page is on its way while one is looked at, and
+        both halves of the folder are asked for at once.
+
+        Args:
+            middle: a key about the middle of the folder, known from the last time.
 
         Raises:
             NotFlat: there is a folder by now, or obstore cannot tell.
         """
+        behind: asyncio.Queue[list[Any] | NotFlat | None] = asyncio.Queue()
+
+        async def second_half() -> None:
+            try:
+                async for metas in self._files(prefix, after=middle):
+                    behind.put_nowait(metas)
+                behind.put_nowait(None)
+            except NotFlat as error:
+                behind.put_nowait(error)
+
+        running = asyncio.create_task(second_half())
+        try:
+            async for metas in self._files(prefix, until=middle):
+                yield metas
+            while (more := await behind.get()) is not None:
+                if isinstance(more, NotFlat):
+                    raise more
+                yield more
+        finally:
+            running.cancel()
+
+    async def _files(
+        self, prefix: str, *, after: str | None = None, until: str | None = None
+    ) -> AsyncIterator[list[Any]]:
+        """The files of a flat folder that come after one, up to another (included).
+
+        In the order of the store, which not always is that of the keys: SeaweedFS
+        keeps versions of ``a`` as ``a.versions``, and so lists ``a.b`` before it.
+        """
         begin = len(prefix) + 1 if prefix else 0
-        pages = obstore.list(self._quick, prefix or None, chunk_size=1000)
+        pages = obstore.list(self._quick, prefix or None, offset=after, chunk_size=1000)
         ahead = asyncio.ensure_future(anext(pages))
-        found = False
         try:
             while True:
-                metas = await ahead
-                ahead = asyncio.ensure_future(anext(pages))
+                metas = list(await ahead)
+                at = next((n for n, meta in enumerate(metas) if meta["path"] == until), None)
+                if at is None:
+                    ahead = asyncio.ensure_future(anext(pages))
+                else:
+                    del metas[at + 1 :]
                 if any("/" in meta["path"][begin:] or "\ufffd" in meta["path"] for meta in metas):
                     raise NotFlat
-                found = True
-                yield list(metas)
+                yield metas
+                if at is not None:
+                    return
         except StopAsyncIteration:
-            if not found:
-                raise NotFlat from None
+            return
         except (exceptions.BaseError, FileNotFoundError, ValueError) as error:
             raise NotFlat from error
         finally:

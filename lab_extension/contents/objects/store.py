@@ -110,7 +110,7 @@ class Store:
         self._capabilities: Capabilities | None = None
         self._probing = asyncio.Lock()
         self._told: set[str] = set()
-        self._flat: dict[str, None] = {}
+        self._flat: dict[str, str] = {}
 
     async def capabilities(self) -> Capabilities:
         """What this store does; found out once, at the first call."""
@@ -220,7 +220,7 @@ class Store:
             if level is not None:
                 found = await folders.of_level(full, self._cut, *level)
                 if len(found.files) > LARGE_FOLDER and not found.folders:
-                    self._flat[folder] = None
+                    self._flat[folder] = self._full(found.files[len(found.files) // 2].key)
                     if len(self._flat) > REMEMBERED:
                         del self._flat[next(iter(self._flat))]
                 return found
@@ -242,16 +242,20 @@ class Store:
         again and again.
         """
         given: set[str] = set()
-        if folder in self._flat:
+        if middle := self._flat.get(folder):
             full = self._full(folder)
             try:
-                async for metas in self._objects.flat(full):
+                async for metas in self._objects.flat(full, middle):
                     part = await folders.of_level(full, self._cut, (), metas)
-                    given.update(entry.key for entry in part.files)
-                    yield part
-                return
+                    # Twice where the middle is no more: the first half is all then.
+                    files = [entry for entry in part.files if entry.key not in given]
+                    given.update(entry.key for entry in files)
+                    yield replace(part, files=files)
+                if given:
+                    return
             except NotFlat:
-                self._flat.pop(folder, None)
+                pass
+            self._flat.pop(folder, None)
         whole = await self.folder(folder)
         files = [entry for entry in whole.files if entry.key not in given]
         yield replace(whole, files=files) if given else whole
