@@ -202,9 +202,9 @@ def test_two_hundred_cells_take_less_than_a_second(taking: Callable[..., Snapsho
         f"value_{n} = frame['c{n}'].sum()  # {n}" for n in range(30)
     )
     taken = taking(*[source] * 200)
-    started = time.perf_counter()
+    started = time.process_time()  # its own: not what other tests take of the machine
     assert checks.check(taken) == []
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_the_service_checks_again_what_a_bundle_holds(

@@ -87,7 +87,7 @@ class Person:
         return f"/user/{quote(self.name)}/"
 
     def start_server(self, *, seen: Callable[[str], None] = lambda message: None) -> None:
-        """Start the person's own server and wait until it is ready.
+        """Start the person's own server, unless it runs, and wait until it is ready.
 
         Args:
             seen: is told the messages of the spawner's progress.
@@ -96,7 +96,8 @@ class Person:
             DemoFailed: it did not start; the message is the spawner's.
         """
         api = f"/hub/api/users/{quote(self.name)}/server"
-        self._expect(self.write("POST", api), "the start of the server")
+        if not self.server_runs():
+            self._expect(self.write("POST", api), "the start of the server")
         last = ""
         with self.http.stream("GET", f"{api}/progress") as answer:
             if not answer.is_success:

@@ -87,6 +87,7 @@ class Mirror:
         self._log = log
         self._admit = admit
         self._lock = asyncio.Lock()
+        self._moves = 0
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._small, self._large = asyncio.Semaphore(SENT_AT_ONCE), asyncio.Semaphore(1)
         self._conflicts: dict[str, tuple[Here, str | None]] = {}
@@ -123,8 +124,11 @@ class Mirror:
         Raises:
             PublicError: the store cannot be listed, or ``first`` not be fetched.
         """
+        moves = self._moves
         async with self._lock:
             top = self.path(folder)
+            if moves != self._moves and not await asyncio.to_thread(top.is_dir):
+                return  # while this waited, it was given another name
             await asyncio.to_thread(top.mkdir, mode=0o700, parents=True, exist_ok=True)
             seen = await look(self._store, folder, self._at_once, most=self.limits.files * LISTED)
             if first and first not in seen.files:  # of a folder that was not seen as a whole
@@ -186,6 +190,7 @@ class Mirror:
             return True
 
         went = await asyncio.to_thread(rename)
+        self._moves += 1
         self.notebooks = {renamed(key, old, new) for key in self.notebooks}
         return went
 
