@@ -124,12 +124,12 @@ class Keeper:
             now = self._now()
             live.seen = live.seen or path in used
             if path not in used and (live.seen or now - live.entered > self._grace):
-                await self._tried(path, live.mirror.sync(live.folder, settled=True))
+                await self._tried(path, live.mirror.sync(live.folder, settled=True, make=False))
                 if self._live.get(path) is live:  # no kernel came meanwhile
                     del self._live[path]
             elif live.wanted or now - live.synced >= live.pause:
                 live.wanted = False
-                await self._tried(path, live.mirror.sync(live.folder))
+                await self._tried(path, live.mirror.sync(live.folder, make=False))
                 live.synced = self._now()
                 # A folder that takes long is looked at less often.
                 live.pause = max(self._fully, _SHARE * (live.synced - now))

@@ -87,7 +87,6 @@ class Mirror:
         self._log = log
         self._admit = admit
         self._lock = asyncio.Lock()
-        self._moves = 0
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._small, self._large = asyncio.Semaphore(SENT_AT_ONCE), asyncio.Semaphore(1)
         self._conflicts: dict[str, tuple[Here, str | None]] = {}
@@ -114,21 +113,24 @@ class Mirror:
         """What is not the same here and there: path in the folder to why, in words."""
         return dict(self._told.get(folder, {}))
 
-    async def sync(self, folder: str, *, first: str = "", settled: bool = False) -> None:
+    async def sync(
+        self, folder: str, *, first: str = "", settled: bool = False, make: bool = True
+    ) -> None:
         """Bring both sides together.
 
         Args:
             first: name of the notebook that must be there.
             settled: nobody writes any more: what was changed just now is whole.
+            make: make the folder where there is none; else there is nothing to do,
+                as it has been given another name.
 
         Raises:
             PublicError: the store cannot be listed, or ``first`` not be fetched.
         """
-        moves = self._moves
         async with self._lock:
             top = self.path(folder)
-            if moves != self._moves and not await asyncio.to_thread(top.is_dir):
-                return  # while this waited, it was given another name
+            if not make and not await asyncio.to_thread(top.is_dir):
+                return
             await asyncio.to_thread(top.mkdir, mode=0o700, parents=True, exist_ok=True)
             seen = await look(self._store, folder, self._at_once, most=self.limits.files * LISTED)
             if first and first not in seen.files:  # of a folder that was not seen as a whole
@@ -142,6 +144,8 @@ class Mirror:
     ) -> None:
         """Send what changed here; asks nothing of the store where nothing did."""
         async with self._lock:
+            if not await asyncio.to_thread(self.path(folder).is_dir):
+                return  # it has been given another name
             round_ = _Round(folder, "", settled, notebooks=notebooks)
             here, whole = await self._scan(folder)
             agreed = await asyncio.to_thread(self._agreements.below, folder)
@@ -190,7 +194,6 @@ class Mirror:
             return True
 
         went = await asyncio.to_thread(rename)
-        self._moves += 1
         self.notebooks = {renamed(key, old, new) for key in self.notebooks}
         return went
 
