@@ -32,9 +32,9 @@ from xml.etree import ElementTree
 import httpx
 
 from hub_ext.errors import Forbidden, Unavailable
+from hub_ext.loopback import on_this_machine
 from hub_ext.storage import signing
 from hub_ext.storage.embedded_files import PROJECT_ROLE
-from hub_ext.storage.objects import on_this_machine
 from hub_ext.storage.policies import as_many_as_fit, session_name, session_policy
 
 TTL = timedelta(hours=1)

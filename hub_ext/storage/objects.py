@@ -9,7 +9,6 @@ that names the endpoint within seconds.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import mimetypes
 import os
 import tempfile
@@ -18,16 +17,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions as faults
 from obstore.store import S3Store
 
 from hub_ext.errors import Forbidden, NotFound, PublicError, Unavailable
+from hub_ext.loopback import directly
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig
+    pass
 
 CHUNK = 8 * 1024 * 1024
 """Bytes of a part going up and of a chunk coming down. S3 refuses parts under 5 MiB."""
@@ -127,7 +126,7 @@ class ObjectStore:
                 "connect_timeout": CONNECT_TIMEOUT,
                 "read_timeout": READ_TIMEOUT,
                 "timeout": REQUEST_TIMEOUT,
-                **_directly(endpoint),
+                **directly(endpoint),
             },
             retry_config={
                 "max_retries": 10,
@@ -325,27 +324,6 @@ class ObjectStore:
         if "NoSuchBucket" in str(error):
             return Unavailable(f"The object store at {self.endpoint} has no bucket {self.bucket}.")
         return NotFound(f"There is no object {key} in {self.bucket}.")
-
-
-def _directly(endpoint: str) -> ClientConfig:
-    """No HTTP proxy on the way to this machine, whatever the environment says.
-
-    There is no option that says so; a proxy of our own that is used for nothing
-    takes the place of the environment's.
-    """
-    if not on_this_machine(endpoint):
-        return {}
-    return {"proxy_url": endpoint, "proxy_excludes": "127.0.0.1,localhost,::1"}
-
-
-def on_this_machine(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _attributes(key: str, media_type: str | None) -> dict[str, str]:

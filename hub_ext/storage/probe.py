@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from hub_ext.errors import Forbidden, PublicError, Unavailable
+from hub_ext.loopback import on_this_machine
 from hub_ext.sigv4 import presigned_url
 from hub_ext.storage.credentials import Broker
-from hub_ext.storage.objects import ObjectStore, on_this_machine
+from hub_ext.storage.objects import ObjectStore
 from hub_ext.storage.requests import TIMEOUT, Bucket
 from hub_ext.storage.versions import Versions
 

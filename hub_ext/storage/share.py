@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from hub_ext.errors import NotFound
+from hub_ext.loopback import on_this_machine
 from hub_ext.sigv4 import presigned_url
-from hub_ext.storage.objects import on_this_machine
 from hub_ext.storage.requests import Bucket
 
 LONGEST = timedelta(days=7)

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from hub_ext.errors import Forbidden, Unavailable
+from hub_ext.loopback import on_this_machine
 from hub_ext.sigv4 import signed_headers
-from hub_ext.storage.objects import on_this_machine
 
 __all__ = ["send", "signed_headers"]
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from hub_ext.loopback import on_this_machine
 from lab_extension.contents.objects.faults import Refused, StoreDown
 
 TIMEOUT = httpx.Timeout(10, connect=3)
@@ -207,17 +208,6 @@ def _from_shared_file(environment: Mapping[str, str]) -> CredentialsProvider | N
         # The parser's own words would quote the line.
         log.warning("%s cannot be read (%s).", path, type(error).__name__)
         return None
-
-
-def on_this_machine(url: str) -> bool:
-    """Whether the address is loopback, where no proxy may be asked on the way."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _trusted(url: str) -> None:

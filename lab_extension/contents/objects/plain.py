@@ -18,7 +18,8 @@ from obstore import exceptions
 from obstore.store import S3Store
 
 from hub_ext.errors import PublicError
-from lab_extension.contents.objects.credentials import CredentialsProvider, on_this_machine
+from hub_ext.loopback import directly, on_this_machine
+from lab_extension.contents.objects.credentials import CredentialsProvider
 from lab_extension.contents.objects.entries import Buffer, Entry
 from lab_extension.contents.objects.faults import (
     BLOCKED,
@@ -34,7 +35,7 @@ from lab_extension.contents.objects.s3api import UNKNOWN_TYPE, Encryption
 from lab_extension.contents.objects.trust import Trust
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig
+    pass
 
 PART = 8 * 1024 * 1024
 """Bytes of a part going up. S3 refuses parts under 5 MiB, the last one apart."""
@@ -119,7 +120,7 @@ class Objects:
                 "connect_timeout": CONNECT_TIMEOUT,
                 "read_timeout": silence,
                 "timeout": LONGEST_REQUEST,
-                **_directly(endpoint),
+                **directly(endpoint),
             },
             retry_config={"max_retries": 0},
         )
@@ -377,14 +378,3 @@ def entry_of(meta: Any, where: Where) -> Entry:
 def bare(etag: str | None) -> str | None:
     """An etag without the quotes that some answers have and others have not."""
     return (etag or "").strip('"') or None
-
-
-def _directly(endpoint: str) -> ClientConfig:
-    """No HTTP proxy on the way to this machine, whatever the environment says.
-
-    There is no option that says so; a proxy of our own that is used for nothing
-    takes the place of the environment's.
-    """
-    if not on_this_machine(endpoint):
-        return {}
-    return {"proxy_url": endpoint, "proxy_excludes": "127.0.0.1,localhost,::1"}

@@ -14,9 +14,10 @@ from urllib.parse import quote
 import httpx
 
 from hub_ext.errors import PublicError
+from hub_ext.loopback import on_this_machine
 from hub_ext.sigv4 import presigned_url, signed_headers
 from lab_extension.contents.objects import s3xml
-from lab_extension.contents.objects.credentials import CredentialsProvider, on_this_machine
+from lab_extension.contents.objects.credentials import CredentialsProvider
 from lab_extension.contents.objects.faults import (
     BadName,
     Refused,
